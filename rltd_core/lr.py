@@ -1,0 +1,131 @@
+"""Learning rates as a decay shape on a clock: steps, tokens, or the paper's layer tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from rltd_core.ltd import RandomLTD
+
+__all__ = ["SHAPES", "ClockLR", "LayerTokenLR"]
+
+SHAPES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "linear": lambda progress: 1.0 - progress,
+    "cosine": lambda progress: (1.0 + math.cos(math.pi * progress)) / 2,
+}
+"""Decay shape: progress since warmup, in 0..1 -> fraction of the way from minimum to peak."""
+
+
+_TWO_FORMS = (
+    "give either warmup, total, batch and length (steps of the planned run), or "
+    "warmup_layer_tokens and total_layer_tokens"
+)
+
+
+class ClockLR(LRScheduler):
+    """Warm up linearly, then decay, by the reading of a clock instead of a count of calls.
+
+    The rate of a step is read before the step is counted: 0 on the clock is the first step.
+    `minimum` is a fraction of each parameter group's peak rate. Both `warmup` and `total` are in
+    the clock's unit; the decay ends at `total` and the rate stays at the minimum after it.
+
+    Call `step()` once per optimizer step, after the clock has moved. Do not hand the scheduler to
+    accelerate's `prepare`, which steps it once per process.
+
+    Raises: ValueError for an unknown shape, a warmup outside 0..total, a total below 1, or a
+        minimum outside 0..1.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        clock: Callable[[], int],
+        *,
+        warmup: int,
+        total: int,
+        shape: str = "cosine",
+        minimum: float = 0.0,
+    ) -> None:
+        if shape not in SHAPES:
+            raise ValueError(f"unknown shape {shape!r}; known are {', '.join(SHAPES)}")
+        if total < 1 or not 0 <= warmup <= total:
+            raise ValueError(f"need 0 <= warmup <= total and total >= 1, got {warmup} and {total}")
+        if not 0 <= minimum <= 1:
+            raise ValueError(f"minimum is a fraction of the peak rate in 0..1, got {minimum}")
+        self._clock = clock
+        self.warmup, self.total, self.shape, self.minimum = warmup, total, shape, minimum
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the rate of each parameter group at the clock's present reading."""
+        multiplier = self.multiplier(self._clock())
+        return [base * multiplier for base in self.base_lrs]
+
+    def multiplier(self, reading: int) -> float:
+        """Return the fraction of the peak rate at a reading of the clock."""
+        if reading < self.warmup:
+            return reading / self.warmup
+        if self.total == self.warmup:
+            return 1.0 if self.shape == "constant" else self.minimum
+        # Whole numbers until here: readings in the same proportion give the same rate, exactly.
+        progress = min(1.0, (reading - self.warmup) / (self.total - self.warmup))
+        return self.minimum + (1.0 - self.minimum) * SHAPES[self.shape](progress)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scheduler's state without the clock, which keeps its own."""
+        return {k: v for k, v in super().state_dict().items() if k != "_clock"}
+
+
+class LayerTokenLR(ClockLR):
+    """Decay on the tokens that layers really processed, so that warmup and decay wait for them.
+
+    `warmup` and `total` are optimizer steps of the planned run, converted to layer tokens by the
+    schedule's exact sums at the planned global `batch` and `length`; or give
+    `warmup_layer_tokens` and `total_layer_tokens` outright. With nothing dropped this is the
+    ordinary step-indexed schedule, to the last bit.
+
+    Paper: section 3.
+    Deviation: the authors convert the warmup at full length, which makes it last more steps, and
+        approximate the total; here both are the planned steps' own sums.
+    Raises: ValueError if neither or both forms are given, and what `ClockLR` raises.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        ltd: RandomLTD,
+        *,
+        warmup: int | None = None,
+        total: int | None = None,
+        batch: int | None = None,
+        length: int | None = None,
+        warmup_layer_tokens: int | None = None,
+        total_layer_tokens: int | None = None,
+        shape: str = "cosine",
+        minimum: float = 0.0,
+    ) -> None:
+        if (warmup is None) == (warmup_layer_tokens is None):
+            raise ValueError(_TWO_FORMS)
+        if warmup is not None:
+            if total is None or batch is None or length is None or total_layer_tokens is not None:
+                raise ValueError(_TWO_FORMS)
+            run = partial(ltd.cost.run_layer_tokens, ltd.schedule, batch=batch, length=length)
+            warmup_layer_tokens = run(num_steps=warmup)
+            total_layer_tokens = run(num_steps=total)
+        if warmup_layer_tokens is None or total_layer_tokens is None:
+            raise ValueError(_TWO_FORMS)
+        super().__init__(
+            optimizer,
+            lambda: ltd.layer_tokens,
+            warmup=warmup_layer_tokens,
+            total=total_layer_tokens,
+            shape=shape,
+            minimum=minimum,
+        )

@@ -1,0 +1,247 @@
+"""RandomLTD: attach random layerwise token dropping to a model, count, resume, detach.
+
+Letters: L layers, B batch, S sequence, K kept, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from rltd_core.compute import TransformerCost
+from rltd_core.families import find_stack, transformer_cost
+from rltd_core.forward import TrainingForward, draw_generator, in_backward
+from rltd_core.policies import Policy, random_per_layer
+from rltd_core.schedule import KeptLength
+from rltd_core.surgery import DroppingLayer, hidden_states
+
+__all__ = ["RandomLTD"]
+
+_COUNTERS = (
+    "steps",
+    "forwards",
+    "tokens",
+    "layer_tokens",
+    "pending_tokens",
+    "pending_layer_tokens",
+)
+
+
+class RandomLTD:
+    """Make the middle layers of `model` compute a random subset of the tokens while training.
+
+    Attaches on construction, to all layers but the first and the last unless `layers` names
+    others. Drops only in training mode and while the kept length is below the sequence length;
+    evaluation, `generate` and every forward that is handed a cache run the plain model. Call
+    `step()` once after each optimizer step.
+
+    The draw comes from a private generator keyed by (seed, data-parallel rank, forward), so it
+    takes nothing from the global generators, differs between ranks and is repeated by a resumed
+    run on the same kind of device.
+
+    Paper: sections 1 and 2.
+    Raises: ValueError for a model of no known family, with fewer than 3 layers, with layer
+        numbers out of range, or with random-LTD already attached.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        schedule: KeptLength,
+        *,
+        seed: int = 0,
+        layers: Iterable[int] | None = None,
+        policy: Policy = random_per_layer,
+        protected: int = 0,
+        padding_aware: bool = False,
+        process_group: dist.ProcessGroup | None = None,
+    ) -> None:
+        self.schedule = schedule
+        self.seed = seed
+        self.steps = self.forwards = 0
+        self.tokens = self.layer_tokens = 0
+        self.pending_tokens = self.pending_layer_tokens = 0
+        self._stack = find_stack(model)
+        self._refuse_second_attachment()
+        self.layers = _dropping_layers(len(self._stack.layers), layers)
+        self.cost: TransformerCost = transformer_cost(model, self._stack, len(self.layers))
+        self._policy = policy
+        self._protected = protected
+        self._padding_aware = padding_aware
+        self._group = process_group
+        self._forward: TrainingForward | None = None
+        self._cached = False
+        self._attach()
+
+    @property
+    def kept(self) -> int:
+        """The current kept length, in tokens."""
+        return self.schedule(self.steps)
+
+    @property
+    def kept_LBK(self) -> Tensor | None:
+        """The positions kept in the latest training forward, or None if it dropped nothing."""
+        return self._forward.kept_LBK if self._forward else None
+
+    def step(self) -> None:
+        """Commit the forwards since the last step, over all ranks, and advance the schedule."""
+        counts = [self.pending_tokens, self.pending_layer_tokens]
+        if _distributed():
+            device = next(self._stack.owner.parameters()).device
+            total = torch.tensor(counts, dtype=torch.int64, device=device)
+            dist.all_reduce(total, group=self._group)
+            counts = total.tolist()
+        self.tokens += counts[0]
+        self.layer_tokens += counts[1]
+        self.pending_tokens = self.pending_layer_tokens = 0
+        self.steps += 1
+
+    def state_dict(self) -> dict[str, int]:
+        """Return all that a resumed run needs to count and draw on exactly."""
+        return {"seed": self.seed, **{name: getattr(self, name) for name in _COUNTERS}}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue where `state` was taken.
+
+        Raises: ValueError if entries are missing or unknown, or if it was made with another seed;
+            nothing is changed then.
+        """
+        expected = {"seed", *_COUNTERS}
+        if state.keys() != expected:
+            raise ValueError(
+                f"not a RandomLTD state: missing {sorted(expected - state.keys())}, "
+                f"unknown {sorted(state.keys() - expected)}"
+            )
+        if state["seed"] != self.seed:
+            raise ValueError(
+                f"the state was made with seed {state['seed']}, this object has seed "
+                f"{self.seed}; construct it with seed={state['seed']}"
+            )
+        for name in _COUNTERS:
+            setattr(self, name, int(state[name]))
+
+    def detach(self) -> None:
+        """Give the model back as it was. Detaching twice does nothing."""
+        for handle in self._handles:
+            handle.remove()
+        for layer in self._dropping:
+            layer.detach()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.detach()
+
+    def __repr__(self) -> str:
+        return (
+            f"RandomLTD({self._stack.family.name}, {len(self.layers)} of "
+            f"{self.cost.num_layers} layers, step {self.steps}: kept {self.kept} "
+            f"of {self.schedule.full})"
+        )
+
+    def _attach(self) -> None:
+        owner, layers = self._stack.owner, self._stack.layers
+        self._handles = [
+            owner.register_forward_pre_hook(self._on_forward, with_kwargs=True),
+            owner.register_forward_hook(self._on_return, always_call=True),
+            layers[0].register_forward_pre_hook(self._on_first_layer, with_kwargs=True),
+        ]
+        self._dropping = [
+            DroppingLayer(layers[index], self._stack.family, partial(self._choose, ordinal))
+            for ordinal, index in enumerate(self.layers)
+        ]
+
+    def _refuse_second_attachment(self) -> None:
+        for hook in self._stack.owner._forward_pre_hooks.values():
+            if isinstance(getattr(hook, "__self__", None), RandomLTD):
+                raise ValueError(
+                    f"random-LTD is already attached to this {type(self._stack.owner).__name__}; "
+                    "call detach() on the first RandomLTD before you make another"
+                )
+
+    def _on_forward(self, owner: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._cached = kwargs.get("past_key_values") is not None
+        if self._plain():
+            return
+        if in_backward() and self._forward is not None:  # the whole model is being recomputed
+            self._forward.addresses.clear()
+            return
+        self.forwards += 1
+        mask = kwargs.get("attention_mask") if self._padding_aware else None
+        valid_BS = mask if mask is not None and mask.ndim == 2 else None
+        self._forward = TrainingForward(self.forwards, valid_BS)
+
+    def _on_return(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._cached = False
+
+    def _on_first_layer(
+        self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        forward = self._forward
+        if self._plain() or forward is None or forward.begun:
+            return
+        hidden_BSD = hidden_states(layer, args, kwargs)
+        batch, length = hidden_BSD.shape[:2]
+        if length > self.schedule.full:
+            raise ValueError(
+                f"this batch is {length} tokens long, but the schedule is full at "
+                f"{self.schedule.full}: it would never train at full length; raise `full`"
+            )
+        if self.kept < length:
+            forward.kept_LBK = self._draw(forward, batch, length, hidden_BSD.device)
+        forward.begun = True
+        self.pending_tokens += batch * length
+        self.pending_layer_tokens += batch * self.cost.layer_tokens(self.kept, length)
+
+    def _draw(
+        self, forward: TrainingForward, batch: int, length: int, device: torch.device
+    ) -> Tensor:
+        rank = dist.get_rank(self._group) if _distributed() else 0
+        generator = draw_generator(device, seed=self.seed, rank=rank, forward=forward.number)
+        return self._policy(
+            len(self.layers),
+            batch,
+            length,
+            self.kept,
+            generator=generator,
+            valid_BS=forward.valid_BS,
+            protected=self._protected,
+        )
+
+    def _choose(self, ordinal: int, hidden_BSD: Tensor) -> Tensor | None:
+        if self._plain() or self._forward is None:
+            return None
+        return self._forward.kept_BK(ordinal, hidden_BSD)
+
+    def _plain(self) -> bool:
+        return self._cached or not self._stack.owner.training
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _dropping_layers(num_layers: int, chosen: Iterable[int] | None) -> tuple[int, ...]:
+    if chosen is None:
+        if num_layers < 3:
+            raise ValueError(
+                f"random-LTD keeps the first and the last layer full, so it needs at least 3 "
+                f"layers; this model has {num_layers}"
+            )
+        return tuple(range(1, num_layers - 1))
+    layers = tuple(sorted(set(chosen)))
+    if not layers or layers[0] < 0 or layers[-1] >= num_layers:
+        raise ValueError(f"layers must name some of 0..{num_layers - 1}, got {list(layers)}")
+    return layers

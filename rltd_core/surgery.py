@@ -1,0 +1,131 @@
+"""Cut a layer's input to the kept tokens and widen its output again, by hooks at its boundary.
+
+The layer itself is untouched: parameters, class and state-dict keys stay the model's own.
+Letters: B batch, S sequence, K kept, D width.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from rltd_core.families import Family
+from rltd_core.tokens import gather_tokens, scatter_tokens
+
+__all__ = ["DroppingLayer", "hidden_states"]
+
+
+def hidden_states(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """Return the hidden states among a layer call's arguments: its first, by place or by name."""
+    return args[0] if args else kwargs[_parameter_names(layer)[0]]
+
+
+class DroppingLayer:
+    """One layer that computes only the tokens `choose` keeps; the rest pass it unchanged.
+
+    `choose(hidden_BSD)` returns kept_BK, or None to run the layer as it is. It is asked again if
+    activation checkpointing runs the layer a second time, and must then answer the same.
+
+    Paper: section 1 (gather, layer, combine).
+    Raises: ValueError, when the layer runs, for an argument that cannot be cut or whose token
+        axis is not known; it names the argument.
+    """
+
+    def __init__(
+        self, layer: nn.Module, family: Family, choose: Callable[[Tensor], Tensor | None]
+    ) -> None:
+        self._family = family
+        self._names = _parameter_names(layer)
+        self._choose = choose
+        self._cut: tuple[Tensor, Tensor] | None = None
+        # Ours is the first forward hook, so that every later one sees the full-length output.
+        self._handles: list[RemovableHandle] = [
+            layer.register_forward_pre_hook(self._before, with_kwargs=True),
+            layer.register_forward_hook(self._after, prepend=True),
+        ]
+
+    def detach(self) -> None:
+        """Remove the hooks."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _before(
+        self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        hidden_BSD = hidden_states(layer, args, kwargs)
+        kept_BK = self._choose(hidden_BSD)
+        self._cut = None
+        if kept_BK is None:
+            return None
+        short = [self._shorten(n, a, kept_BK, hidden_BSD) for n, a in zip(self._names, args)]
+        named = {n: self._shorten(n, a, kept_BK, hidden_BSD) for n, a in kwargs.items()}
+        self._cut = (hidden_BSD, kept_BK)
+        return tuple(short), named
+
+    def _after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if self._cut is None:
+            return None
+        (hidden_BSD, kept_BK), self._cut = self._cut, None
+        if isinstance(output, Tensor):
+            return scatter_tokens(hidden_BSD, output, kept_BK)
+        if isinstance(output, tuple) and output and isinstance(output[0], Tensor):
+            return (scatter_tokens(hidden_BSD, output[0], kept_BK), *output[1:])
+        raise TypeError(
+            f"{type(layer).__name__} returned {type(output).__name__}; a dropping layer must "
+            "return its hidden states, alone or first in a tuple"
+        )
+
+    def _shorten(self, name: str, value: Any, kept_BK: Tensor, hidden_BSD: Tensor) -> Any:
+        if value is None or name in self._family.withheld:
+            return None
+        if name in self._family.refused:
+            raise ValueError(
+                f"layer argument {name!r} describes packed sequences at their full length and "
+                "cannot be cut to the kept tokens; train without packing, or with a block mask"
+            )
+        if name == self._names[0]:
+            return gather_tokens(value, kept_BK)
+        if isinstance(value, tuple | list):
+            return type(value)(self._shorten(name, v, kept_BK, hidden_BSD) for v in value)
+        if name in self._family.token_axes:
+            return _cut_axes(name, value, self._family.token_axes[name], kept_BK, hidden_BSD)
+        _refuse_sequence_sized(name, value, hidden_BSD.shape[1], self._family)
+        return value
+
+
+def _parameter_names(layer: nn.Module) -> list[str]:
+    return list(inspect.signature(layer.forward).parameters)
+
+
+def _cut_axes(
+    name: str, value: Any, axes: tuple[int, ...], kept_BK: Tensor, hidden_BSD: Tensor
+) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise ValueError(
+            f"layer argument {name!r} is a {type(value).__name__}, which cannot be cut to the "
+            "kept tokens; use the sdpa or eager attention implementation"
+        )
+    length = hidden_BSD.shape[1]
+    for dim in (value.ndim + axis for axis in axes):
+        if dim <= 0 or value.shape[dim] == 1:  # the batch axis of a 2-D mask; or broadcast
+            continue
+        if value.shape[dim] != length:
+            raise ValueError(
+                f"layer argument {name!r} has shape {tuple(value.shape)}, expected {length} "
+                f"(the sequence length) or 1 along axis {dim}"
+            )
+        value = gather_tokens(value, kept_BK, dim)
+    return value
+
+
+def _refuse_sequence_sized(name: str, value: Any, length: int, family: Family) -> None:
+    if isinstance(value, Tensor) and length in value.shape:
+        raise ValueError(
+            f"layer argument {name!r} has shape {tuple(value.shape)}, with an axis as long as the "
+            f"sequence ({length}), but family {family.name!r} does not say which axes count "
+            "tokens; add it to the family's token_axes (with () if none does)"
+        )
