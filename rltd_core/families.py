@@ -113,8 +113,9 @@ def transformer_cost(model: nn.Module, stack: Stack, num_dropping: int) -> Trans
     inside = {id(m) for layer in stack.layers for m in layer.modules()}
     heads = [m for m in model.modules() if isinstance(m, nn.Linear) and id(m) not in inside]
     projection = block.get_submodule(stack.family.attention_output)
+    weight = block.get_parameter(f"{stack.family.attention_output}.weight")
     # nn.Linear keeps (out, in) and says so; transformers' Conv1D keeps (in, out).
-    heads_width = getattr(projection, "in_features", projection.weight.shape[0])
+    heads_width = int(getattr(projection, "in_features", weight.shape[0]))
     return TransformerCost(
         num_layers=len(stack.layers),
         num_dropping=num_dropping,
