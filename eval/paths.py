@@ -1,0 +1,21 @@
+"""Where everything lies. No other module builds these paths."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["NOTEBOOKS", "OUT", "RESULTS", "ROOT", "cache_dir"]
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+"""Committed records, curves, tables and figures."""
+OUT = Path(os.environ.get("RLTD_OUT", ROOT / "out"))
+"""What a user's own runs produce; git-ignored. RLTD_OUT moves it."""
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def cache_dir() -> Path:
+    """Return the folder for fetched packages and what is made from them; RLTD_CACHE moves it."""
+    base = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+    return Path(os.environ.get("RLTD_CACHE", Path(base) / "rltd"))

@@ -1,0 +1,122 @@
+"""What an experiment is: one frozen dataclass, whose content is its identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from rltd_core import KeptLength
+
+__all__ = ["Experiment", "Optimization", "Suite", "Tier", "content_key"]
+
+Tier = Literal["smoke", "cpu", "gpu", "paper"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Optimization:
+    """AdamW with gradient clipping and one learning-rate curve."""
+
+    peak_lr: float
+    shape: Literal["constant", "linear", "cosine"]
+    """Decay after the warmup."""
+    clock: Literal["steps", "layer_tokens"]
+    """What the learning rate counts."""
+    warmup_steps: int
+    minimum: float = 0.0
+    """Fraction of the peak at the end of the decay."""
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    """Largest global gradient norm."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """One run, but for its seed. Arms of a suite differ in exactly the fields that name them."""
+
+    suite: str
+    arm: str
+    tier: Tier
+    revision: int
+    """Raised when the suite's code changes its numbers; part of the key."""
+    model: str
+    data: str
+    source: Literal["package", "hub", "local"]
+    length: int
+    """Tokens in a training sequence."""
+    batch: int
+    """Sequences in an optimizer step, over all processes and accumulated forwards."""
+    accumulation: int
+    """Forwards an optimizer step is split into."""
+    steps: int
+    """Optimizer steps."""
+    kept: KeptLength
+    optimization: Optimization
+    precision: Literal["no", "bf16"]
+    """Autocast of the forward; weights and optimizer state are float32."""
+    eval_split: str
+    eval_windows: int
+    """Windows of `length` tokens of the evaluated split that the final measurement reads."""
+    curve_windows: int
+    """Windows of the validation split read for each point of the curve."""
+    curve_every: int
+    """Optimizer steps between two points of the curve."""
+
+    def __post_init__(self) -> None:
+        if self.kept.full != self.length:
+            raise ValueError(f"kept.full is {self.kept.full}, the length {self.length}")
+        if self.batch % self.accumulation:
+            raise ValueError(f"batch {self.batch} is no multiple of {self.accumulation}")
+        if self.steps < 1 or self.curve_every < 1:
+            raise ValueError("steps and curve_every must be at least 1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, as it goes into the record."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Experiment:
+        """Rebuild the experiment of a record."""
+        kept, optimization = KeptLength(**data["kept"]), Optimization(**data["optimization"])
+        return cls(**{**data, "kept": kept, "optimization": optimization})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suite:
+    """A question, its arms, and the rule by which its answer is judged, declared before the runs."""
+
+    name: str
+    question: str
+    arms: tuple[Experiment, ...]
+    seeds: tuple[int, ...]
+    """The seeds of the committed evidence."""
+    primary: str
+    """The measurement the verdict is about."""
+    higher_is_better: bool
+    margin: float
+    """Largest loss on the primary measurement that still counts as the same quality."""
+    margin_reason: str
+    caveats: tuple[str, ...] = field(default=())
+    """What every table of this suite must say below it."""
+
+    def arm(self, name: str) -> Experiment:
+        """Return the experiment of an arm.
+
+        Raises: KeyError with the known names.
+        """
+        for experiment in self.arms:
+            if experiment.arm == name:
+                return experiment
+        raise KeyError(
+            f"suite {self.name} has no arm {name!r}; it has {[e.arm for e in self.arms]}"
+        )
+
+
+def content_key(experiment: Experiment, seed: int, assets: dict[str, str]) -> str:
+    """Hash everything that decides a run's numbers: spec, seed, and the sha256 of its assets."""
+    content = {"experiment": experiment.to_dict(), "seed": seed, "assets": assets}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
