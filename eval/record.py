@@ -13,7 +13,16 @@ from typing import Any, Literal
 from eval.errors import UserError
 from eval.spec import Experiment
 
-__all__ = ["SCHEMA", "Cost", "Measurement", "Record", "load_records", "record_path", "write_record"]
+__all__ = [
+    "SCHEMA",
+    "Cost",
+    "Measurement",
+    "Record",
+    "load_record",
+    "load_records",
+    "record_path",
+    "write_record",
+]
 
 SCHEMA = 1
 
@@ -69,7 +78,7 @@ class Record:
 
 
 def record_path(store: Path, experiment: Experiment, seed: int, key: str) -> Path:
-    """Return where a run's record lies in a store (`results/` or `out/`). Names are handles only."""
+    """Return a record's place in a store (`results/` or `out/`). Names are handles only."""
     return store / "runs" / experiment.suite / f"{experiment.arm}-seed{seed}-{key}.json"
 
 

@@ -86,7 +86,7 @@ class Experiment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Suite:
-    """A question, its arms, and the rule by which its answer is judged, declared before the runs."""
+    """A question, its arms, and the rule that judges the answer, all declared before the runs."""
 
     name: str
     question: str
@@ -95,6 +95,9 @@ class Suite:
     """The seeds of the committed evidence."""
     primary: str
     """The measurement the verdict is about."""
+    progress: tuple[str, str]
+    """The measurements before and after training, on the same examples: whether the baseline
+    learned anything."""
     higher_is_better: bool
     margin: float
     """Largest loss on the primary measurement that still counts as the same quality."""
@@ -105,7 +108,7 @@ class Suite:
     def arm(self, name: str) -> Experiment:
         """Return the experiment of an arm.
 
-        Raises: KeyError with the known names.
+        Raises: UserError with the known names.
         """
         for experiment in self.arms:
             if experiment.arm == name:
