@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["NOTEBOOKS", "OUT", "RESULTS", "ROOT", "cache_dir"]
+from eval.errors import UserError
+
+__all__ = ["NOTEBOOKS", "OUT", "RESULTS", "ROOT", "cache_dir", "local_dir"]
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -19,3 +21,17 @@ def cache_dir() -> Path:
     """Return the folder for fetched packages and what is made from them; RLTD_CACHE moves it."""
     base = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
     return Path(os.environ.get("RLTD_CACHE", Path(base) / "rltd"))
+
+
+def local_dir() -> Path:
+    """Return the folder of `--source local`: copies of hub repositories, under their hub names.
+
+    Raises: UserError if RLTD_LOCAL does not name a folder.
+    """
+    folder = Path(os.environ.get("RLTD_LOCAL", ""))
+    if not os.environ.get("RLTD_LOCAL") or not folder.is_dir():
+        raise UserError(
+            "the source 'local' needs a folder with copies of hub repositories; give it with "
+            "--folder PATH (or RLTD_LOCAL)"
+        )
+    return folder

@@ -18,6 +18,7 @@ __all__ = [
     "Cost",
     "Measurement",
     "Record",
+    "failed_path",
     "load_record",
     "load_records",
     "record_path",
@@ -82,6 +83,11 @@ def record_path(store: Path, experiment: Experiment, seed: int, key: str) -> Pat
     return store / "runs" / experiment.suite / f"{experiment.arm}-seed{seed}-{key}.json"
 
 
+def failed_path(path: Path) -> Path:
+    """Return where the record of a failed run lies, beside the place of a finished one."""
+    return path.with_suffix(".failed.json")
+
+
 def write_record(store: Path, record: Record) -> Path:
     """Write a record, once and atomically.
 
@@ -90,7 +96,7 @@ def write_record(store: Path, record: Record) -> Path:
     _require_finite(record)
     path = record_path(store, record.experiment, record.seed, record.key)
     if record.status == "failed":
-        path = path.with_suffix(".failed.json")
+        path = failed_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
         file.write(record.to_json())

@@ -44,7 +44,8 @@ class Experiment:
     """Raised when the suite's code changes its numbers; part of the key."""
     model: str
     data: str
-    source: Literal["package", "hub", "local"]
+    source: Literal["package", "hub", "local", "checkout"]
+    """Where model and data come from; `checkout`: made from files of this repository."""
     length: int
     """Tokens in a training sequence."""
     batch: int

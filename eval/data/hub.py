@@ -1,0 +1,50 @@
+"""Data sets of the Hugging Face hub, or a local copy of a hub repository."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from eval.errors import UserError
+from eval.paths import local_dir
+
+__all__ = ["load_hub_split", "local_copy"]
+
+
+def load_hub_split(repository: str, name: str, revision: str, *, split: str, source: str) -> Any:
+    """Load one split with the `datasets` library, from the hub or from the folder of local copies.
+
+    Raises: UserError if the source cannot serve it.
+    """
+    from datasets import load_dataset
+
+    path = str(local_copy(repository)) if source == "local" else repository
+    pinned = None if source == "local" else revision
+    try:
+        return load_dataset(path, name, split=split, revision=pinned)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"source {source!r} could not serve {repository} [{name}] {split}: "
+            f"{str(error).splitlines()[0]}; check the network and HF_HUB_OFFLINE, or use "
+            "--source package"
+        ) from error
+
+
+def local_copy(repository: str) -> Path:
+    """Return the local copy of a hub repository, checked against its manifest if it has one.
+
+    The manifest is `manifest.sha256`, in the format that sha256sum writes and checks.
+
+    Raises: UserError if the folder is missing or a file differs from the manifest.
+    """
+    folder = local_dir() / repository
+    if not folder.is_dir():
+        raise UserError(f"no local copy of {repository}: {folder} does not exist")
+    manifest = folder / "manifest.sha256"
+    for line in manifest.read_text().splitlines() if manifest.exists() else []:
+        expected, name = line.split(maxsplit=1)
+        file = folder / name.removeprefix("*")
+        if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            raise UserError(f"{file} differs from {manifest.name}; copy it from the hub again")
+    return folder

@@ -1,0 +1,206 @@
+"""Carry out one run from its spec to its record: load, train, measure, write."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from eval.data.text import load_split, token_windows
+from eval.errors import RunFailed, UserError
+from eval.models import load_causal_model, load_tokenizer
+from eval.provenance import asset_hashes, provenance
+from eval.record import Cost, Measurement, Record, write_record
+from eval.spec import Experiment, content_key
+from eval.tasks.perplexity import WindowScores, score_windows, token_bytes
+from eval.train import Interrupted, Journal, TrainingRun, batch_order
+
+__all__ = ["execute", "run_key"]
+
+_EVAL_BATCH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The windows a run trains on and is measured on."""
+
+    train_NS: np.ndarray
+    curve_NS: np.ndarray
+    test_NS: np.ndarray
+    byte_lengths: np.ndarray
+
+
+def run_key(experiment: Experiment, seed: int) -> str:
+    """Return the identity of a run: the hash of spec, seed and assets."""
+    return content_key(experiment, seed, asset_hashes(experiment))
+
+
+def execute(
+    experiment: Experiment,
+    seed: int,
+    *,
+    store: Path,
+    scratch: Path,
+    on_step: Callable[[Journal], None],
+    should_stop: Callable[[], bool],
+    tensorboard: Path | None = None,
+) -> Record:
+    """Run one experiment with one seed and write its record and curve into `store`.
+
+    A run that fails is recorded as failed, with its traceback, and the error raised again; what
+    the user can mend outside the run (a missing asset, a full disk) is raised without a record.
+    An interrupted run leaves its checkpoint in `scratch` and no record.
+    """
+    key = run_key(experiment, seed)
+    try:
+        texts, model = _texts(experiment), load_causal_model(experiment.model, experiment.source)
+        hashes = {"initial_weights": _weights_hash(model), "evaluated_text": _hash(texts.test_NS)}
+        training = TrainingRun(
+            experiment,
+            seed,
+            model,
+            texts.train_NS,
+            validate=lambda m: _score(m, texts.curve_NS, texts, experiment).nll,
+            folder=scratch,
+            on_step=on_step,
+            should_stop=should_stop,
+            tensorboard=tensorboard,
+        )
+        start = _score(model, texts.curve_NS, texts, experiment)
+        trained = training()
+        measurements, eval_wall_s = _measure(trained, texts, experiment, start)
+    except Exception as error:
+        if not isinstance(error, UserError | Interrupted) or isinstance(error, RunFailed):
+            write_record(store, _failed(experiment, seed, key))
+        raise
+    journal = training.journal
+    hashes |= {"batch_order": _order_hash(texts, experiment, seed), "batches": journal.batches}
+    record = Record(
+        key=key,
+        experiment=experiment,
+        seed=seed,
+        status="ok",
+        provenance=provenance(experiment),
+        cost=_cost(training, experiment, eval_wall_s),
+        measurements=measurements,
+        hashes=hashes,
+        curve=_write_curve(store, experiment, seed, key, journal),
+    )
+    write_record(store, record)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return record
+
+
+def _texts(experiment: Experiment) -> _Texts:
+    tokenizer = load_tokenizer(experiment.model, experiment.source)
+    windows = {
+        split: token_windows(
+            tokenizer, load_split(experiment.data, split, experiment.source), experiment.length
+        )
+        for split in ("train", "validation", experiment.eval_split)
+    }
+    return _Texts(
+        train_NS=windows["train"],
+        curve_NS=windows["validation"][: experiment.curve_windows],
+        test_NS=windows[experiment.eval_split][: experiment.eval_windows],
+        byte_lengths=token_bytes(tokenizer, len(tokenizer)),
+    )
+
+
+def _score(model: Any, ids_NS: np.ndarray, texts: _Texts, experiment: Experiment) -> WindowScores:
+    return score_windows(
+        model, ids_NS, texts.byte_lengths, batch=_EVAL_BATCH, precision=experiment.precision
+    )
+
+
+def _measure(
+    model: Any, texts: _Texts, experiment: Experiment, start: WindowScores
+) -> tuple[dict[str, Measurement], float]:
+    begin = time.perf_counter()
+    final = _score(model, texts.test_NS, texts, experiment).measurements(experiment.eval_split)
+    curve_end = _score(model, texts.curve_NS, texts, experiment).measurements("validation")
+    seconds = time.perf_counter() - begin
+    return {
+        **final,
+        "start_bits_per_byte": start.measurements("validation")["bits_per_byte"],
+        "validation_bits_per_byte": curve_end["bits_per_byte"],
+    }, seconds
+
+
+def _cost(training: TrainingRun, experiment: Experiment, eval_wall_s: float) -> Cost:
+    ltd, journal = training.ltd, training.journal
+    flops = ltd.cost.run_flops(
+        experiment.kept,
+        num_steps=journal.step,
+        batch=experiment.batch,
+        length=experiment.length,
+    )
+    return Cost(
+        steps=journal.step,
+        tokens=ltd.tokens,
+        layer_tokens=ltd.layer_tokens,
+        flops=flops,
+        train_wall_s=round(journal.wall_s, 3),
+        train_cpu_s=round(journal.cpu_s, 3),
+        eval_wall_s=round(eval_wall_s, 3),
+        peak_memory_bytes=_peak_memory_bytes(),
+    )
+
+
+def _peak_memory_bytes() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # kibibytes but on macOS
+
+
+def _write_curve(store: Path, experiment: Experiment, seed: int, key: str, journal: Journal) -> str:
+    relative = Path("curves") / experiment.suite / f"{experiment.arm}-seed{seed}-{key}.csv"
+    path = store / relative
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame(journal.curve).astype({"kept": "Int64"})
+    frame.to_csv(path, index=False, float_format="%.6g")
+    return relative.as_posix()
+
+
+def _failed(experiment: Experiment, seed: int, key: str) -> Record:
+    return Record(
+        key=key,
+        experiment=experiment,
+        seed=seed,
+        status="failed",
+        provenance=provenance(experiment),
+        cost=None,
+        measurements={},
+        hashes={},
+        curve=None,
+        error=traceback.format_exc(),
+    )
+
+
+def _order_hash(texts: _Texts, experiment: Experiment, seed: int) -> str:
+    """Hash the order of the first epoch: the same for every arm of a seed, however long."""
+    return _hash(batch_order(len(texts.train_NS), len(texts.train_NS), seed))
+
+
+def _weights_hash(model: Any) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _hash(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

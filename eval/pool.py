@@ -1,0 +1,160 @@
+"""A pool of processes, one a run, with one progress bar over all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from eval.errors import UserError
+from eval.paths import OUT, ROOT
+from eval.spec import Experiment
+from eval.worker import DONE, FAILED, INTERRUPTED
+
+__all__ = ["Job", "Pool"]
+
+_POLL_S = 0.5
+
+
+@dataclass(slots=True)
+class Job:
+    """One run that is to be done, and its process once it is under way."""
+
+    experiment: Experiment
+    seed: int
+    folder: Path
+    """Checkpoints, progress and log of this run."""
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def title(self) -> str:
+        """The run in a few words."""
+        return f"{self.experiment.arm} seed {self.seed}"
+
+    def progress(self) -> tuple[int, float | None]:
+        """Return (steps done, newest training loss)."""
+        path = self.folder / "progress.json"
+        if not path.exists():
+            return 0, None
+        content = json.loads(path.read_text())
+        return content["step"], content["loss"]
+
+    def log_tail(self) -> str:
+        """Return the last line the run printed."""
+        log = self.folder / "log.txt"
+        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        return lines[-1] if lines else "it printed nothing"
+
+
+class Pool:
+    """Run jobs side by side and wait for them."""
+
+    def __init__(
+        self, jobs: list[Job], *, store: Path, workers: int | None, tensorboard: bool
+    ) -> None:
+        cores = os.cpu_count() or 1
+        self._workers = workers or (1 if torch.cuda.is_available() else min(cores, len(jobs)))
+        self._threads = max(1, cores // self._workers)
+        self._waiting, self._active, self._done = list(jobs), list[Job](), list[Job]()
+        self._failed: list[str] = []
+        self._store = store
+        self._tensorboard = OUT / "tensorboard" if tensorboard else None
+
+    def run(self, title: str) -> None:
+        """Run all jobs; a failed one does not stop the others.
+
+        Raises: UserError, at the end, for jobs that stopped without a record of their failure.
+        """
+        total = sum(job.experiment.steps for job in self._waiting)
+        terminal = sys.stderr.isatty()
+        with tqdm(
+            total=total, desc=title, unit="step", smoothing=0.0, mininterval=0 if terminal else 30
+        ) as bar:
+            try:
+                while self._waiting or self._active:
+                    self._start_waiting()
+                    time.sleep(_POLL_S)
+                    self._collect()
+                    self._show(bar)
+            except BaseException:
+                self._stop()
+                raise
+        if self._failed:
+            raise UserError("; ".join(self._failed))
+
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._active) < self._workers:
+            job = self._waiting.pop(0)
+            job.process = self._start(job)
+            self._active.append(job)
+
+    def _start(self, job: Job) -> subprocess.Popen[bytes]:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        description = {
+            "experiment": job.experiment.to_dict(),
+            "seed": job.seed,
+            "store": str(self._store),
+            "threads": self._threads,
+            "parent": os.getpid(),
+            "tensorboard": str(self._tensorboard) if self._tensorboard else None,
+        }
+        path = job.folder / "job.json"
+        path.write_text(json.dumps(description))
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self._threads))
+        with (job.folder / "log.txt").open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "eval.worker", str(path)],
+                cwd=ROOT,
+                env={**os.environ, **threads, "TOKENIZERS_PARALLELISM": "false"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # an interrupt reaches us alone; we ask them to stop
+            )
+
+    def _collect(self) -> None:
+        for job in list(self._active):
+            assert job.process is not None
+            status = job.process.poll()
+            if status is None:
+                continue
+            self._active.remove(job)
+            self._done.append(job)
+            if status == DONE:
+                shutil.rmtree(job.folder)
+            elif status == INTERRUPTED:
+                self._failed.append(f"{job.title} was stopped from outside; run again to continue")
+            elif status != FAILED:
+                log = job.folder / "log.txt"
+                self._failed.append(f"{job.title} died ({job.log_tail()}); see {log}")
+            else:
+                self._failed.append(f"{job.title}: {job.log_tail()}")
+
+    def _show(self, bar: tqdm) -> None:
+        finished = sum(job.experiment.steps for job in self._done)
+        states = [(job, *job.progress()) for job in self._active]
+        bar.n = finished + sum(step for _, step, _ in states)
+        shown = [
+            f"{job.title} {step}/{job.experiment.steps}" + (f" loss {loss:.2f}" if loss else "")
+            for job, step, loss in states
+        ]
+        bar.set_postfix_str(", ".join(shown), refresh=False)
+        bar.update(0)
+
+    def _stop(self) -> None:
+        """Ask every run to save its checkpoint and stop, and wait until all have."""
+        for job in self._active:
+            assert job.process is not None
+            job.process.send_signal(signal.SIGTERM)
+        for job in self._active:
+            assert job.process is not None
+            job.process.wait()

@@ -1,0 +1,251 @@
+"""The one training loop, on accelerate. Arms differ by their `Experiment`, never by code.
+
+Letters: B batch, S sequence, N windows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration
+from torch.utils.data import DataLoader, TensorDataset
+
+from eval.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from eval.errors import RunFailed
+from eval.seeding import seed_everything, stream
+from eval.spec import Experiment
+from rltd_core import ClockLR, LayerTokenLR, RandomLTD
+
+__all__ = ["Interrupted", "Journal", "TrainingRun"]
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its checkpoint is saved."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Journal:
+    """What a run has done so far, in plain numbers; saved with every checkpoint."""
+
+    step: int = 0
+    wall_s: float = 0.0
+    """Training only: evaluations and checkpoints are not in it."""
+    cpu_s: float = 0.0
+    batches: str = ""
+    """Hash chain over the windows of every batch consumed."""
+    curve: list[dict[str, float | int | None]] = field(default_factory=list)
+
+
+class TrainingRun:
+    """One experiment with one seed, from its first step or its latest checkpoint to its last.
+
+    `validate` returns the validation loss in nats per token. `on_step(journal)` is called after
+    every optimizer step. `should_stop` is asked between steps.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        seed: int,
+        model: Any,
+        train_NS: np.ndarray,
+        *,
+        validate: Callable[[Any], float],
+        folder: Path,
+        on_step: Callable[[Journal], None],
+        should_stop: Callable[[], bool],
+        checkpoint_every_s: float = 120.0,
+        tensorboard: Path | None = None,
+    ) -> None:
+        seed_everything(seed)
+        self.experiment, self.seed = experiment, seed
+        self.journal = Journal()
+        self._order = batch_order(len(train_NS), experiment.steps * experiment.batch, seed)
+        self._train_NS, self._validate, self._folder = train_NS, validate, folder
+        self._on_step, self._should_stop = on_step, should_stop
+        self._checkpoint_every_s = checkpoint_every_s
+        self._accelerator = Accelerator(
+            mixed_precision=experiment.precision,
+            gradient_accumulation_steps=experiment.accumulation,
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+            log_with="tensorboard" if tensorboard else None,
+            project_dir=tensorboard,
+        )
+        if tensorboard:
+            self._accelerator.init_trackers(f"{experiment.arm}-seed{seed}")
+        self._tracking = tensorboard is not None
+        plan = experiment.optimization
+        self.ltd = RandomLTD(model, experiment.kept, seed=seed)
+        optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=plan.peak_lr,
+            betas=(plan.beta1, plan.beta2),
+            weight_decay=plan.weight_decay,
+        )
+        self._lr = _scheduler(experiment, optimizer, self.ltd)
+        self._model, self._optimizer = self._accelerator.prepare(model, optimizer)
+
+    def __call__(self) -> Any:
+        """Train to the end and return the model, with random-LTD detached.
+
+        Raises: Interrupted if `should_stop` says so; RunFailed if the loss is not finite; UserError
+            if the checkpoint is damaged.
+        """
+        self._resume()
+        if self.journal.step == 0 and not self.journal.curve:
+            self._point()
+        saved = time.monotonic()
+        for step_batches in self._batches():
+            if self._should_stop():
+                self._save()
+                raise Interrupted
+            self._step(step_batches)
+            if time.monotonic() - saved > self._checkpoint_every_s:
+                self._save()
+                saved = time.monotonic()
+        self.ltd.detach()
+        self._accelerator.end_training()
+        return self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
+
+    def _step(self, batches: list[torch.Tensor]) -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        lr = float(self._lr.get_last_lr()[0])
+        loss = self._forward_backward(batches)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        kept = min(self.ltd.kept, self.experiment.length)
+        self.ltd.step()
+        self._lr.step()
+        journal = self.journal
+        journal.wall_s += time.perf_counter() - wall
+        journal.cpu_s += time.process_time() - cpu
+        begin = journal.step * self.experiment.batch
+        consumed = self._order[begin : begin + self.experiment.batch]
+        journal.batches = hashlib.sha256(journal.batches.encode() + consumed.tobytes()).hexdigest()
+        journal.step += 1
+        self._point(train_loss=loss, lr=lr, kept=kept)
+        self._on_step(journal)
+
+    def _forward_backward(self, batches: list[torch.Tensor]) -> float:
+        losses = []
+        for ids_BS in batches:
+            with self._accelerator.accumulate(self._model):
+                loss = self._model(input_ids=ids_BS, labels=ids_BS, use_cache=False).loss
+                self._accelerator.backward(loss)
+                if self._accelerator.sync_gradients:
+                    self._accelerator.clip_grad_norm_(
+                        self._model.parameters(), self.experiment.optimization.clip
+                    )
+            losses.append(loss.detach())
+        mean = float(torch.as_tensor(self._accelerator.gather(torch.stack(losses))).mean())
+        if not math.isfinite(mean):
+            raise RunFailed(
+                f"the loss is {mean} at step {self.journal.step} of {self.experiment.arm}, seed "
+                f"{self.seed}; lower peak_lr (a changed setting is a new experiment)"
+            )
+        return mean
+
+    def _batches(self) -> Iterable[list[torch.Tensor]]:
+        """Yield the remaining optimizer steps, each as the list of its forwards."""
+        order = self._order[self.journal.step * self.experiment.batch :]
+        ids_NS = torch.from_numpy(self._train_NS[order].astype(np.int64))
+        loader = DataLoader(
+            TensorDataset(ids_NS),
+            batch_size=self.experiment.batch // self.experiment.accumulation,
+            generator=torch.Generator(),  # else the loader draws from the global one
+        )
+        step: list[torch.Tensor] = []
+        for (ids_BS,) in self._accelerator.prepare(loader):
+            step.append(ids_BS)
+            if len(step) == self.experiment.accumulation:
+                yield step
+                step = []
+
+    def _point(
+        self, *, train_loss: float | None = None, lr: float | None = None, kept: int | None = None
+    ) -> None:
+        journal, experiment = self.journal, self.experiment
+        last = journal.step == experiment.steps
+        evaluated = journal.step % experiment.curve_every == 0 or last
+        row = {
+            "step": journal.step,
+            "tokens": self.ltd.tokens,
+            "layer_tokens": self.ltd.layer_tokens,
+            "wall_s": round(journal.wall_s, 3),
+            "lr": lr,
+            "kept": kept,
+            "train_loss": train_loss,
+            "val_nll": self._validate(self._model) if evaluated else None,
+        }
+        journal.curve.append(row)
+        if self._tracking:
+            known = {k: v for k, v in row.items() if v is not None}
+            self._accelerator.log(known, step=journal.step)
+
+    def _resume(self) -> None:
+        checkpoint = latest_checkpoint(self._folder)
+        if checkpoint is None:
+            return
+        state = load_checkpoint(checkpoint, self._bare_model(), self._optimizer)
+        self.journal = Journal(**state["journal"])
+        self.ltd.load_state_dict(state["ltd"])
+        self._lr.load_state_dict(state["lr"])
+
+    def _save(self) -> None:
+        state = {
+            "journal": asdict(self.journal),
+            "ltd": self.ltd.state_dict(),
+            "lr": self._lr.state_dict(),
+        }
+        if self._accelerator.is_main_process:
+            save_checkpoint(
+                self._folder, self.journal.step, self._bare_model(), self._optimizer, state
+            )
+        self._accelerator.wait_for_everyone()
+
+    def _bare_model(self) -> Any:
+        return self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=True)
+
+
+def batch_order(num_windows: int, num_samples: int, seed: int) -> np.ndarray:
+    """Return the window of every training sample: one shuffled epoch after the other.
+
+    It depends on the seed and the data alone, so all arms of a seed see the same order, and a
+    shorter run sees its beginning.
+    """
+    generator = stream("batches", seed)
+    epochs = -(-num_samples // num_windows)
+    order = np.concatenate([generator.permutation(num_windows) for _ in range(epochs)])
+    return order[:num_samples].astype(np.int64)
+
+
+def _scheduler(experiment: Experiment, optimizer: torch.optim.Optimizer, ltd: RandomLTD) -> ClockLR:
+    plan = experiment.optimization
+    if plan.clock == "layer_tokens":
+        return LayerTokenLR(
+            optimizer,
+            ltd,
+            warmup=plan.warmup_steps,
+            total=experiment.steps,
+            batch=experiment.batch,
+            length=experiment.length,
+            shape=plan.shape,
+            minimum=plan.minimum,
+        )
+    return ClockLR(
+        optimizer,
+        lambda: ltd.steps,
+        warmup=plan.warmup_steps,
+        total=experiment.steps,
+        shape=plan.shape,
+        minimum=plan.minimum,
+    )
