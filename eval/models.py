@@ -17,6 +17,7 @@ from eval.torchvision_repair import ensure_torchvision
 ensure_torchvision()
 
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
+from transformers.utils import logging as transformers_logging  # noqa: E402
 
 from eval.tiny import make_tiny_llama  # noqa: E402
 
@@ -60,6 +61,7 @@ MODELS: dict[str, CausalModel] = {
 
 def load_causal_model(name: str, source: str) -> Any:
     """Return the model in float32, with the sdpa attention, in training mode."""
+    transformers_logging.disable_progress_bar()  # the runner has the one bar
     folder = weights_folder(name, source)
     return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa").train()
 
@@ -110,6 +112,7 @@ def _converted(name: str) -> Path:
 
 
 def _convert_gguf(folder: Path, gguf_file: str, target: Path) -> None:
+    transformers_logging.disable_progress_bar()
     quantised = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf_file)
     # transformers marks a model read from GGUF as quantised, and then refuses to save it, although
     # its weights are plain float32 by now: move them into a model that never was.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from eval.errors import UserError
 from eval.paths import OUT, ROOT
@@ -75,9 +75,10 @@ class Pool:
         Raises: UserError, at the end, for jobs that stopped without a record of their failure.
         """
         total = sum(job.experiment.steps for job in self._waiting)
-        terminal = sys.stderr.isatty()
+        stream = sys.stdout if "ipykernel" in sys.modules else sys.stderr  # else a red box
+        interval = 0 if stream.isatty() or stream is sys.stdout else 30
         with tqdm(
-            total=total, desc=title, unit="step", smoothing=0.0, mininterval=0 if terminal else 30
+            total=total, desc=title, unit="step", smoothing=0.0, mininterval=interval, file=stream
         ) as bar:
             try:
                 while self._waiting or self._active:

@@ -20,30 +20,34 @@ class TrainingForward:
 
     number: int
     """Counted from 1 over the life of the RandomLTD object; part of the draw's key."""
+    addresses: dict[str | int, int] = field(default_factory=dict)
+    """Where the inputs of the model and of its dropping layers lie. A recomputation is handed
+    the very tensors that were saved, so it tells this forward from an older one."""
     valid_BS: Tensor | None = None
     """True for real tokens, where padding-aware sampling is on."""
-    begun: bool = False
-    """Whether the first layer has been reached, and with it the batch been counted."""
     kept_LBK: Tensor | None = None
     """The draw, or None if this forward drops nothing."""
-    addresses: dict[int, int] = field(default_factory=dict)
-    """Per dropping layer, where its input lies: tells a recomputation of this forward, which is
-    handed the same saved input, from one of an older forward."""
+    tokens: int = 0
+    layer_tokens: int = 0
+    begun: bool = False
+    """Whether the first layer has been reached."""
+    counted: bool = False
+    """Whether the forward came to its end and its tokens are among the pending ones."""
 
-    def kept_BK(self, ordinal: int, hidden_BSD: Tensor) -> Tensor | None:
-        """Return what dropping layer `ordinal` keeps, the same at every recomputation.
+    def recognise(self, name: str | int, x: Tensor) -> None:
+        """Remember where a module's input lies, or recognise it while recomputing.
 
-        Raises: RuntimeError if the layer is being recomputed for an older forward.
+        Raises: RuntimeError if the module is being recomputed for an older forward.
         """
-        if not torch.compiler.is_compiling():
-            address = hidden_BSD.data_ptr()
-            if self.addresses.setdefault(ordinal, address) != address and in_backward():
-                raise RuntimeError(
-                    "activation checkpointing recomputes a layer after a newer forward has begun "
-                    "(or from an input that was moved), so its draw is gone; call backward() "
-                    "before the next training forward"
-                )
-        return None if self.kept_LBK is None else self.kept_LBK[ordinal]
+        if torch.compiler.is_compiling():
+            return
+        address = x.data_ptr()
+        if self.addresses.setdefault(name, address) != address and in_backward():
+            raise RuntimeError(
+                "activation checkpointing recomputes a layer after a newer forward has begun "
+                "(or from an input that was moved), so its draw is gone; call backward() "
+                "before the next training forward"
+            )
 
 
 def draw_generator(device: torch.device, *, seed: int, rank: int, forward: int) -> torch.Generator:

@@ -111,14 +111,14 @@ class LayerTokenLR(ClockLR):
         shape: str = "cosine",
         minimum: float = 0.0,
     ) -> None:
-        if (warmup is None) == (warmup_layer_tokens is None):
-            raise ValueError(_TWO_FORMS)
-        if warmup is not None:
-            if total is None or batch is None or length is None or total_layer_tokens is not None:
+        planned = (warmup, total, batch, length)
+        if warmup_layer_tokens is None and total_layer_tokens is None:
+            if warmup is None or total is None or batch is None or length is None:
                 raise ValueError(_TWO_FORMS)
             run = partial(ltd.cost.run_layer_tokens, ltd.schedule, batch=batch, length=length)
-            warmup_layer_tokens = run(num_steps=warmup)
-            total_layer_tokens = run(num_steps=total)
+            warmup_layer_tokens, total_layer_tokens = run(num_steps=warmup), run(num_steps=total)
+        elif planned != (None, None, None, None):
+            raise ValueError(_TWO_FORMS)
         if warmup_layer_tokens is None or total_layer_tokens is None:
             raise ValueError(_TWO_FORMS)
         super().__init__(

@@ -5,6 +5,7 @@ Letters: L layers, B batch, S sequence, K kept, D width.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from functools import partial
 from types import TracebackType
@@ -19,7 +20,7 @@ from rltd_core.families import find_stack, transformer_cost
 from rltd_core.forward import TrainingForward, draw_generator, in_backward
 from rltd_core.policies import Policy, random_per_layer
 from rltd_core.schedule import KeptLength
-from rltd_core.surgery import DroppingLayer, hidden_states
+from rltd_core.surgery import DroppingLayer, by_name, hidden_states
 
 __all__ = ["RandomLTD"]
 
@@ -77,6 +78,7 @@ class RandomLTD:
         self._group = process_group
         self._forward: TrainingForward | None = None
         self._cached = False
+        self._dropped = False  # by a forward since the last step
         self._attach()
 
     @property
@@ -100,6 +102,7 @@ class RandomLTD:
         self.tokens += counts[0]
         self.layer_tokens += counts[1]
         self.pending_tokens = self.pending_layer_tokens = 0
+        self._dropped = False
         self.steps += 1
 
     def state_dict(self) -> dict[str, int]:
@@ -123,8 +126,9 @@ class RandomLTD:
                 f"the state was made with seed {state['seed']}, this object has seed "
                 f"{self.seed}; construct it with seed={state['seed']}"
             )
-        for name in _COUNTERS:
-            setattr(self, name, int(state[name]))
+        counters = {name: operator.index(state[name]) for name in _COUNTERS}
+        for name, value in counters.items():
+            setattr(self, name, value)
 
     def detach(self) -> None:
         """Give the model back as it was. Detaching twice does nothing."""
@@ -155,7 +159,8 @@ class RandomLTD:
         owner, layers = self._stack.owner, self._stack.layers
         self._handles = [
             owner.register_forward_pre_hook(self._on_forward, with_kwargs=True),
-            owner.register_forward_hook(self._on_return, always_call=True),
+            owner.register_forward_hook(self._on_return),
+            owner.register_forward_hook(self._on_end, always_call=True),
             layers[0].register_forward_pre_hook(self._on_first_layer, with_kwargs=True),
         ]
         self._dropping = [
@@ -172,18 +177,30 @@ class RandomLTD:
                 )
 
     def _on_forward(self, owner: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._cached = kwargs.get("past_key_values") is not None
+        named = by_name(owner, args, kwargs)
+        self._cached = named.get("past_key_values") is not None
         if self._plain():
             return
+        source = next((v for v in named.values() if isinstance(v, Tensor)), None)
         if in_backward() and self._forward is not None:  # the whole model is being recomputed
-            self._forward.addresses.clear()
-            return
-        self.forwards += 1
-        mask = kwargs.get("attention_mask") if self._padding_aware else None
-        valid_BS = mask if mask is not None and mask.ndim == 2 else None
-        self._forward = TrainingForward(self.forwards, valid_BS)
+            forward = self._forward
+            forward.addresses = {k: v for k, v in forward.addresses.items() if k == "model"}
+        else:
+            self.forwards += 1
+            mask = named.get("attention_mask") if self._padding_aware else None
+            valid_BS = mask if mask is not None and mask.ndim == 2 else None
+            forward = self._forward = TrainingForward(self.forwards, valid_BS=valid_BS)
+        if source is not None and self._dropped:
+            forward.recognise("model", source)
 
     def _on_return(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        forward = self._forward
+        if not self._plain() and forward is not None and not forward.counted:
+            forward.counted = True
+            self.pending_tokens += forward.tokens
+            self.pending_layer_tokens += forward.layer_tokens
+
+    def _on_end(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         self._cached = False
 
     def _on_first_layer(
@@ -201,9 +218,10 @@ class RandomLTD:
             )
         if self.kept < length:
             forward.kept_LBK = self._draw(forward, batch, length, hidden_BSD.device)
+            self._dropped = True
         forward.begun = True
-        self.pending_tokens += batch * length
-        self.pending_layer_tokens += batch * self.cost.layer_tokens(self.kept, length)
+        forward.tokens = batch * length
+        forward.layer_tokens = batch * self.cost.layer_tokens(self.kept, length)
 
     def _draw(
         self, forward: TrainingForward, batch: int, length: int, device: torch.device
@@ -221,9 +239,11 @@ class RandomLTD:
         )
 
     def _choose(self, ordinal: int, hidden_BSD: Tensor) -> Tensor | None:
-        if self._plain() or self._forward is None:
+        if not self._dropped or self._plain() or self._forward is None:
             return None
-        return self._forward.kept_BK(ordinal, hidden_BSD)
+        self._forward.recognise(ordinal, hidden_BSD)
+        kept_LBK = self._forward.kept_LBK
+        return None if kept_LBK is None else kept_LBK[ordinal]
 
     def _plain(self) -> bool:
         return self._cached or not self._stack.owner.training

@@ -14,13 +14,18 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from rltd_core.families import Family
-from rltd_core.tokens import gather_tokens, scatter_tokens
+from rltd_core.tokens import gather_axis, gather_tokens, scatter_tokens
 
-__all__ = ["DroppingLayer", "hidden_states"]
+__all__ = ["DroppingLayer", "by_name", "hidden_states"]
+
+
+def by_name(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return a call's arguments by name, whether they were given by place or by name."""
+    return {**dict(zip(_parameter_names(module), args)), **kwargs}
 
 
 def hidden_states(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """Return the hidden states among a layer call's arguments: its first, by place or by name."""
+    """Return the hidden states among a layer call's arguments: its first."""
     return args[0] if args else kwargs[_parameter_names(layer)[0]]
 
 
@@ -110,15 +115,17 @@ def _cut_axes(
             "kept tokens; use the sdpa or eager attention implementation"
         )
     length = hidden_BSD.shape[1]
-    for dim in (value.ndim + axis for axis in axes):
-        if dim <= 0 or value.shape[dim] == 1:  # the batch axis of a 2-D mask; or broadcast
-            continue
+    dims = [value.ndim + axis for axis in axes]
+    # Axis 0 is the batch (of a 2-D mask); an axis of size 1 is broadcast: neither is cut.
+    dims = [dim for dim in dims if dim > 0 and value.shape[dim] != 1]
+    for dim in dims:
         if value.shape[dim] != length:
             raise ValueError(
                 f"layer argument {name!r} has shape {tuple(value.shape)}, expected {length} "
                 f"(the sequence length) or 1 along axis {dim}"
             )
-        value = gather_tokens(value, kept_BK, dim)
+    for dim in dims:
+        value = gather_axis(value, kept_BK, dim)
     return value
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["gather_tokens", "sample_kept", "scatter_tokens"]
+__all__ = ["gather_axis", "gather_tokens", "sample_kept", "scatter_tokens"]
 
 
 def sample_kept(
@@ -42,8 +42,20 @@ def sample_kept(
     return score_LBS.topk(kept, dim=-1, largest=False).indices.sort(dim=-1).values
 
 
-def gather_tokens(x: Tensor, kept_BK: Tensor, dim: int = 1) -> Tensor:
-    """Take the kept positions of every sample along axis `dim`.
+def gather_tokens(x_BSD: Tensor, kept_BK: Tensor) -> Tensor:
+    """Take the kept rows of every sample. Only the indices are saved for backward.
+
+    Shapes: x_BSD (B, S, ...), returns (B, K, ...).
+    """
+    batch, length = x_BSD.shape[:2]
+    # One index over all rows: `torch.gather` would save its whole input for backward.
+    first_row_B = torch.arange(batch, device=kept_BK.device) * length
+    rows = x_BSD.flatten(0, 1).index_select(0, (kept_BK + first_row_B[:, None]).flatten())
+    return rows.unflatten(0, kept_BK.shape)
+
+
+def gather_axis(x: Tensor, kept_BK: Tensor, dim: int) -> Tensor:
+    """Take the kept positions along axis `dim` of a layer argument, such as a mask.
 
     A leading axis of size 1 (one tensor shared by the batch, as with rotary tables) is expanded
     first, because each sample keeps other positions.

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from eval.errors import UserError
 from eval.spec import Suite, Tier
-from eval.suites.gpt import gpt_finetune, gpt_finetune_pilot
+from eval.suites.gpt import gpt_finetune_cpu, gpt_finetune_pilot, gpt_finetune_smoke
 
-__all__ = ["HEADLINE", "SUITES", "suite"]
+__all__ = ["HEADLINE", "SUITES", "Declared", "suite"]
 
-SUITES: dict[str, Callable[[Tier], Suite]] = {
-    "gpt_finetune": gpt_finetune,
-    "gpt_finetune_pilot": gpt_finetune_pilot,
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A question, and the tiers at which there are experiments about it."""
+
+    question: str
+    declared: Mapping[Tier, Callable[[], Suite]]
+
+
+SUITES: dict[str, Declared] = {
+    "gpt_finetune": Declared(
+        "Does finetuning with random-LTD reach the baseline's loss with less compute?",
+        {"smoke": gpt_finetune_smoke, "cpu": gpt_finetune_cpu},
+    ),
+    "gpt_finetune_pilot": Declared(
+        "Which ramp and learning rate serve every arm of gpt_finetune?",
+        {"cpu": gpt_finetune_pilot},
+    ),
 }
 HEADLINE = ("gpt_finetune",)
 """The suites that `./rltd reproduce` runs."""
@@ -25,4 +41,7 @@ def suite(name: str, tier: Tier = "cpu") -> Suite:
     """
     if name not in SUITES:
         raise UserError(f"unknown suite {name!r}; known are {', '.join(SUITES)}")
-    return SUITES[name](tier)
+    tiers = SUITES[name].declared
+    if tier not in tiers:
+        raise UserError(f"suite {name} is declared at {', '.join(tiers)}, not at {tier}")
+    return tiers[tier]()

@@ -76,8 +76,7 @@ def score_windows(
     model.eval()
     nll = []
     for begin in range(0, len(ids_NS), batch):
-        ids_BS = torch.from_numpy(np.ascontiguousarray(ids_NS[begin : begin + batch])).long()
-        ids_BS = ids_BS.to(device)
+        ids_BS = torch.tensor(ids_NS[begin : begin + batch], dtype=torch.int64, device=device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             logits_BSV = model(input_ids=ids_BS, use_cache=False).logits
         nll_BS = cross_entropy(

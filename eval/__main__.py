@@ -1,0 +1,84 @@
+"""The command line: `./rltd VERB`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from eval import commands
+from eval.errors import UserError
+
+__all__ = ["VERBS", "main", "parser"]
+
+VERBS = {
+    "reproduce": "fetch, run one seed of each headline suite, execute the notebooks, report",
+    "test": "lint, types, tests, every notebook at the smoke tier",
+    "lab": "open the notebooks in JupyterLab",
+    "list": "the suites, their arms and seeds",
+    "run": "run a suite, or some of its arms and seeds",
+    "status": "what is done, under way, failed or missing",
+    "report": "rebuild tables, figures and the README's headline from the committed records",
+    "assets": "the packages with weights and data: list or fetch them",
+    "doctor": "what this machine has, what is missing, and the remedy",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs."""
+    top = argparse.ArgumentParser(prog="rltd", description="The random-LTD reproduction suite.")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    by_name = {
+        name: verbs.add_parser(name, help=text, description=text) for name, text in VERBS.items()
+    }
+    _reproduce_options(by_name["reproduce"])
+    _run_options(by_name["run"])
+    by_name["test"].add_argument(
+        "pytest", nargs=argparse.REMAINDER, help="arguments for pytest, which then runs alone"
+    )
+    by_name["report"].add_argument(
+        "--execute", action="store_true", help="execute the notebooks into results/executed, too"
+    )
+    by_name["assets"].add_argument(
+        "--fetch", nargs="+", metavar="NAME", help="fetch these, or `all`, into the cache"
+    )
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. What the user can mend is one line on stderr and exit status 2."""
+    options = parser().parse_args(arguments)
+    command = getattr(commands, options.verb.replace("-", "_").replace("list", "list_suites"))
+    try:
+        return command(options)
+    except UserError as error:
+        print(f"rltd: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("rltd: interrupted; the same command continues where it stopped", file=sys.stderr)
+        return 130
+
+
+def _reproduce_options(reproduce: argparse.ArgumentParser) -> None:
+    reproduce.add_argument("--all", action="store_true", help="every seed of the evidence (hours)")
+    reproduce.add_argument(
+        "--tier", default="cpu", choices=["smoke", "cpu"], help="smoke: seconds, proves the path"
+    )
+
+
+def _run_options(run: argparse.ArgumentParser) -> None:
+    add = run.add_argument
+    add("suite")
+    add("--tier", default="cpu", choices=["smoke", "cpu", "gpu", "paper"])
+    add("--arms", nargs="+", default=[], help="all arms, unless named")
+    add("--seeds", nargs="+", type=int, help="the suite's declared seeds, unless named")
+    add("--workers", type=int, help="runs side by side; one per core, unless named")
+    add("--source", choices=["package", "hub", "local"], help="where model and data come from")
+    add("--folder", help="copies of hub repositories, for --source local")
+    add("--record", action="store_true", help="write into results/ (clean checkout)")
+    add("--retry-failed", action="store_true", help="run again what failed before")
+    add("--tensorboard", action="store_true", help="write out/tensorboard")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

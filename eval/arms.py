@@ -1,0 +1,48 @@
+"""How every arm is called, ordered and drawn, in all tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["ARMS", "Arm", "arm_looks"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """The look of an arm."""
+
+    label: str
+    color: str
+    dash: tuple[float, ...]
+    """Lengths of line and gap, in line widths; empty for a solid line."""
+
+
+ARMS = {
+    "baseline": Arm(label="baseline", color="#4d4d4d", dash=()),
+    "random_ltd": Arm(label="random-LTD", color="#0072b2", dash=()),
+    "shortened_baseline": Arm(label="shortened baseline", color="#d55e00", dash=(4, 1.5)),
+    "lr_control": Arm(label="LR control", color="#009e73", dash=(1.2, 1.2)),
+}
+"""Colours of Okabe and Ito, which colour-blind readers tell apart."""
+
+_SPARE_COLORS = ("#cc79a7", "#e69f00", "#56b4e9", "#882255")
+_SPARE_DASHES = ((), (4, 1.5), (1.2, 1.2))
+
+
+def arm_looks(names: Iterable[str]) -> dict[str, Arm]:
+    """Return the looks of the arms in the order to show them: `ARMS` first, then by name.
+
+    An arm that `ARMS` does not know is shown all the same, under its own name.
+    """
+    names = set(names)
+    known = {name: arm for name, arm in ARMS.items() if name in names}
+    spare = {
+        name: Arm(
+            label=name.replace("_", " "),
+            color=_SPARE_COLORS[i % len(_SPARE_COLORS)],
+            dash=_SPARE_DASHES[i // len(_SPARE_COLORS) % len(_SPARE_DASHES)],
+        )
+        for i, name in enumerate(sorted(names - ARMS.keys()))
+    }
+    return known | spare

@@ -1,0 +1,144 @@
+"""What each verb of the command line does. Heavy imports wait until a verb needs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from dataclasses import replace
+
+from eval.data.assets import ASSETS
+from eval.paths import NOTEBOOKS, OUT, RESULTS, ROOT, cache_dir
+from eval.suites import SUITES, suite
+
+__all__ = [
+    "assets",
+    "doctor",
+    "lab",
+    "list_suites",
+    "report",
+    "reproduce",
+    "run",
+    "status",
+    "test",
+]
+
+
+def reproduce(options: Namespace) -> int:
+    """Do the main job, from the download to the report."""
+    from eval.reproduce import reproduce as do
+
+    return do(tier=options.tier, every_seed=options.all)
+
+
+def test(options: Namespace) -> int:
+    """Lint, check types and run the tests; with arguments, pytest alone."""
+    python = [sys.executable, "-m"]
+    if options.pytest:
+        return subprocess.call([*python, "pytest", *options.pytest], cwd=ROOT)
+    for command in (
+        [*python, "ruff", "check", "."],
+        [*python, "ruff", "format", "--check", "."],
+        [*python, "pyright"],
+        [*python, "pytest"],
+    ):
+        print("+ " + " ".join(command[2:]), flush=True)
+        if code := subprocess.call(command, cwd=ROOT):
+            return code
+    return 0
+
+
+def lab(options: Namespace) -> int:
+    """Open JupyterLab on the notebooks."""
+    return subprocess.call([sys.executable, "-m", "jupyterlab"], cwd=NOTEBOOKS)
+
+
+def list_suites(options: Namespace) -> int:
+    """Print every suite with its tiers, arms and seeds."""
+    for name, tiers in SUITES.items():
+        print(f"{name}: {tiers.question}")
+        for tier in tiers.declared:
+            declared = suite(name, tier)
+            arms = ", ".join(e.arm for e in declared.arms)
+            print(f"  {tier:5} seeds {', '.join(map(str, declared.seeds))}; arms {arms}")
+    return 0
+
+
+def run(options: Namespace) -> int:
+    """Run a suite or part of it."""
+    from eval.runner import run_suite
+
+    if options.folder:
+        os.environ["RLTD_LOCAL"] = options.folder
+    declared = suite(options.suite, options.tier)
+    if options.source:
+        arms = tuple(replace(e, source=options.source) for e in declared.arms)
+        declared = replace(declared, arms=arms)
+    records = run_suite(
+        declared,
+        seeds=declared.seeds if options.seeds is None else options.seeds,
+        arms=options.arms,
+        store=RESULTS if options.record else OUT,
+        workers=options.workers,
+        retry_failed=options.retry_failed,
+        tensorboard=options.tensorboard,
+    )
+    for record in records:
+        measurement = record.measurements[declared.primary]
+        print(
+            f"{record.experiment.arm:24} seed {record.seed}: {declared.primary} "
+            f"{measurement.value:.4f} {measurement.unit}"
+        )
+    return 0
+
+
+def status(options: Namespace) -> int:
+    """Print, for each suite and store, what is done, under way, failed or missing."""
+    from eval.status import overview
+
+    for line in overview():
+        print(line)
+    return 0
+
+
+def report(options: Namespace) -> int:
+    """Rebuild everything that is computed from the committed records."""
+    from eval.report import build
+
+    for line in build():
+        print(line)
+    if options.execute:
+        from eval.notebooks import execute_all
+
+        for path in execute_all(RESULTS / "executed", parameters={}):
+            print(path.relative_to(ROOT))
+    return 0
+
+
+def assets(options: Namespace) -> int:
+    """List the assets, or fetch some."""
+    from eval.data.fetch import fetch, is_fetched
+
+    if options.fetch:
+        names = list(ASSETS) if options.fetch == ["all"] else options.fetch
+        for name in names:
+            print(f"{name}: {fetch(name)}")
+        return 0
+    for entry in ASSETS.values():
+        where = "in the cache" if is_fetched(entry) else f"{entry.size_bytes / 1e6:.0f} MB to fetch"
+        print(f"{entry.name}  [{entry.registry}: {entry.package} {entry.version}]  {where}")
+        for text in (entry.contents, f"licence: {entry.licence}", f"caveat: {entry.caveats}"):
+            print(f"    {text}")
+    print(f"cache: {cache_dir()}")
+    return 0
+
+
+def doctor(options: Namespace) -> int:
+    """Print what the machine has and what is missing; exit 1 if something is."""
+    from eval.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        print(finding)
+    return int(any(finding.remedy for finding in findings))

@@ -1,0 +1,96 @@
+"""Which runs may be compared: the grid of arms and seeds, without mixing what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from eval.errors import UserError
+from eval.record import Record
+
+__all__ = ["common", "finished", "require_paired", "unfinished", "value_of"]
+
+_SAME_IN_ALL_ARMS = ("initial_weights", "batch_order", "evaluated_text")
+
+
+def finished(records: Iterable[Record]) -> dict[str, dict[int, Record]]:
+    """Return the finished runs by arm and seed, both sorted, whatever the order of the records.
+
+    Raises: UserError if the records mix suites or tiers, an arm mixes specifications, or a seed
+        finished twice in an arm: such numbers must not meet in one cell.
+    """
+    records = list(records)
+    for field in ("suite", "tier"):
+        found = sorted({getattr(r.experiment, field) for r in records})
+        if len(found) > 1:
+            raise UserError(
+                f"records of {field}s {', '.join(found)} must not be mixed in one table"
+            )
+    runs: dict[str, dict[int, Record]] = {}
+    for record in sorted(records, key=lambda r: (r.experiment.arm, r.seed, r.key)):
+        arm = runs.setdefault(record.experiment.arm, {})
+        if record.status == "ok":
+            _require_comparable(record, arm)
+            arm[record.seed] = record
+    return runs
+
+
+def unfinished(
+    records: Iterable[Record], arms: Iterable[str], seeds: Iterable[int]
+) -> tuple[tuple[str, int], ...]:
+    """Return each (arm, seed) of a grid without a finished run; a failed run is not finished."""
+    done = {(r.experiment.arm, r.seed) for r in records if r.status == "ok"}
+    wanted = [(arm, seed) for arm in arms for seed in sorted(seeds)]
+    return tuple(cell for cell in wanted if cell not in done)
+
+
+def common(records: Iterable[Record], arm: str, against: str) -> list[Record]:
+    """Return the finished runs of two arms on the seeds that finished in both."""
+    runs = finished(records)
+    ours, theirs = runs.get(arm, {}), runs.get(against, {})
+    return [
+        run
+        for seeds in (ours, theirs)
+        for seed, run in seeds.items()
+        if seed in ours and seed in theirs
+    ]
+
+
+def value_of(record: Record, measurement: str) -> float:
+    """Return a measured value of a run.
+
+    Raises: UserError if the run did not measure it.
+    """
+    if measurement not in record.measurements:
+        raise UserError(
+            f"the run of arm {record.experiment.arm}, seed {record.seed} ({record.key}) lacks the "
+            f"measurement {measurement!r}; it has {sorted(record.measurements)}"
+        )
+    return record.measurements[measurement].value
+
+
+def require_paired(one: Record, other: Record) -> None:
+    """Check that two runs of a seed began, learned from and were measured on the same.
+
+    Raises: UserError if a hash differs.
+    """
+    for name in _SAME_IN_ALL_ARMS:
+        if one.hashes.get(name) != other.hashes.get(name):
+            raise UserError(
+                f"the runs {one.key} and {other.key} of seed {one.seed} differ in {name}: they are "
+                "no pair; run both again with the same code and data"
+            )
+
+
+def _require_comparable(record: Record, arm: Mapping[int, Record]) -> None:
+    name = record.experiment.arm
+    for other in arm.values():
+        if other.experiment != record.experiment:
+            raise UserError(
+                f"arm {name} holds runs of two specifications ({other.key}, {record.key}); keep "
+                "the records of one"
+            )
+    if record.seed in arm:
+        raise UserError(
+            f"arm {name} finished seed {record.seed} twice ({arm[record.seed].key}, "
+            f"{record.key}); keep one of the two records"
+        )

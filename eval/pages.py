@@ -1,0 +1,133 @@
+"""The words of the report: Markdown pages and the README's headline, from a suite's records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from eval.paper import load_claims
+from eval.record import Record
+from eval.spec import Suite
+from eval.stats import Verdict, judge
+from eval.tables import (
+    AGREEMENT_RULE,
+    HEADLINE,
+    beside_paper,
+    missing,
+    suite_table,
+    to_markdown,
+    yours_beside_committed,
+)
+
+__all__ = ["Part", "headline", "part_of", "suite_page", "yours_page"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A suite at one tier, with the records that answer it."""
+
+    suite: Suite
+    records: tuple[Record, ...]
+    left_out: tuple[str, ...]
+    """Records of another specification or of an undeclared seed, one line each."""
+
+    @property
+    def tier(self) -> str:
+        """Return the tier of the suite's arms."""
+        return self.suite.arms[0].tier
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """Name the runs of the grid that have not finished, in one line, if there are any."""
+        failed = {(r.experiment.arm, r.seed) for r in self.records if r.status == "failed"}
+        cells = [
+            f"{arm} seed {seed}" + " (failed)" * ((arm, seed) in failed)
+            for arm, seed in missing(self.suite, self.records)
+        ]
+        where = f"{self.suite.name}, tier {self.tier}"
+        return (f"{where}: no finished run of {', '.join(cells)}",) if cells else ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return what the records say about the claim."""
+        return judge(self.suite, self.records)
+
+
+def part_of(suite: Suite, records: Sequence[Record], *, any_seed: bool = False) -> Part:
+    """Choose the records that the suite declares: its tier, specifications and seeds.
+
+    With `any_seed` the seeds are those that the records have.
+    """
+    here = [r for r in records if r.experiment.tier == suite.arms[0].tier]
+    declared = {experiment.arm: experiment for experiment in suite.arms}
+    current, left_out = [], []
+    for record in here:
+        arm = record.experiment.arm
+        name = f"{suite.name}: {arm} seed {record.seed} ({record.key})"
+        if declared.get(arm, record.experiment) != record.experiment:
+            left_out.append(f"{name} has another specification than the suite declares now")
+        elif not any_seed and record.seed not in suite.seeds:
+            left_out.append(f"{name} has a seed that the suite does not declare")
+        else:
+            current.append(record)
+    if any_seed:
+        suite = replace(suite, seeds=tuple(sorted({r.seed for r in current})))
+    return Part(suite=suite, records=tuple(current), left_out=tuple(left_out))
+
+
+def headline(parts: Sequence[Part]) -> str:
+    """Return what the README shows of a suite."""
+    name = parts[0].suite.name
+    lines = [line for part in parts for line in _answer(part)]
+    return "\n".join([*lines, f"Details: [{name}](results/summary/{name}.md).\n"])
+
+
+def suite_page(parts: Sequence[Part], figures: dict[str, str]) -> str:
+    """Return a suite's page; `figures` holds the Markdown of each tier's figures."""
+    suite = parts[0].suite
+    lines = [f"# {suite.name}\n", f"{suite.question}\n"]
+    for part in parts:
+        table = suite_table(part.suite, part.records)
+        rest = table.filter(["arm", *(name for name in table if name not in HEADLINE)])
+        lines += [f"## Tier {part.tier}\n", *_answer(part)]
+        lines += [f"Margin: {part.suite.margin:g}; {part.suite.margin_reason}.\n"]
+        lines += ["Cost, and measurements that decide nothing (means over the seeds):\n"]
+        lines += [to_markdown(rest), figures[part.tier], *_beside_paper(part)]
+    return "\n".join(lines)
+
+
+def yours_page(parts: Sequence[tuple[Part, Part]], figures: dict[str, str]) -> str:
+    """Return a page of your own runs, each part beside the committed one."""
+    suite = parts[0][0].suite
+    lines = [f"# {suite.name}: your runs beside the committed ones\n", f"{suite.question}\n"]
+    for part, committed in parts:
+        table = yours_beside_committed(part.suite, part.records, committed.records)
+        known = committed.verdict.sentence if committed.records else "There are none yet."
+        lines += [f"## Tier {part.tier}\n", to_markdown(table), f"{AGREEMENT_RULE}\n"]
+        lines += [f"The committed runs: {known}\n", "Yours alone:\n", *_answer(part)]
+        lines += [figures[part.tier]]
+    return "\n".join(lines)
+
+
+def _answer(part: Part) -> list[str]:
+    """Return what a table never comes without: what is missing, the verdict, the limits."""
+    table = suite_table(part.suite, part.records)
+    shown = table.filter([name for name in HEADLINE if name in table])
+    lines = [f"Incomplete: {gap}.\n" for gap in part.gaps]
+    lines += [f"**{part.verdict.sentence}**\n", to_markdown(shown)]
+    return lines + [f"- {caveat}" for caveat in part.suite.caveats] + [""]
+
+
+def _beside_paper(part: Part) -> list[str]:
+    table = beside_paper(part.suite, part.records)
+    if table.empty:
+        return []
+    verdict = part.verdict
+    ours = f"Ours at tier {verdict.tier}, n = {verdict.n}: {verdict.outcome}."
+    claims = [
+        f"- Claim: {claim.claim}. Source: {claim.locator} ({claim.evidence}). {ours}"
+        for claim in load_claims()
+        if claim.suite == part.suite.name
+    ]
+    told = "Beside the authors' numbers. Models, data and tokenizers differ: the direction of a "
+    return [f"{told}change compares, its value does not.\n", to_markdown(table), *claims, ""]

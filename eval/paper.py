@@ -1,0 +1,113 @@
+"""What the authors published: claims and numbers, each with where it was read and how well."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from eval.errors import UserError
+from eval.paths import RESULTS
+
+__all__ = ["EVIDENCE", "Claim", "Reported", "load_claims", "load_reported"]
+
+EVIDENCE = (
+    "the paper",
+    "authors' documentation",
+    "authors' code",
+    "authors' history",
+    "third-party notes",
+    "derived",
+)
+"""How a number was obtained, best first. Nothing is filled in from memory."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A statement of the authors that a suite examines."""
+
+    id: str
+    suite: str
+    paper: str
+    claim: str
+    locator: str
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reported:
+    """One published number."""
+
+    id: str
+    claim: str
+    """The id of the claim it belongs to."""
+    suite: str
+    arm: str
+    model: str
+    data: str
+    measurement: str
+    value: float
+    unit: str
+    locator: str
+    evidence: str
+
+
+Row = TypeVar("Row", Claim, Reported)
+
+
+def load_claims(path: Path = RESULTS / "paper" / "claims.csv") -> tuple[Claim, ...]:
+    """Read the claims.
+
+    Raises: UserError for a row that lacks anything, above all its locator or evidence grade.
+    """
+    return _load(path, Claim)
+
+
+def load_reported(path: Path = RESULTS / "paper" / "reported.csv") -> tuple[Reported, ...]:
+    """Read the published numbers; the claims lie beside them.
+
+    Raises: UserError for a row that lacks anything, is no finite number, or names no known claim.
+    """
+    rows = _load(path, Reported)
+    known = {claim.id for claim in load_claims(path.with_name("claims.csv"))}
+    for row in rows:
+        if row.claim not in known:
+            raise UserError(
+                f"{path}: {row.id} names the claim {row.claim!r}; known: {sorted(known)}"
+            )
+    return rows
+
+
+def _load(path: Path, row_type: type[Row]) -> tuple[Row, ...]:
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        names = [field.name for field in fields(row_type)]
+        if reader.fieldnames != names:
+            raise UserError(f"{path}: the columns must be {', '.join(names)}")
+        rows = tuple(row_type(**_checked(path, data)) for data in reader)
+    if len({row.id for row in rows}) < len(rows):
+        raise UserError(f"{path}: an id occurs twice; give each row its own")
+    return rows
+
+
+def _checked(path: Path, data: dict[str, Any]) -> dict[str, Any]:
+    for name, value in data.items():
+        if not isinstance(value, str) or not value.strip():
+            raise UserError(f"{path}: row {data.get('id')!r} has no {name}; look it up, or drop it")
+    if data["evidence"] not in EVIDENCE:
+        raise UserError(f"{path}: evidence {data['evidence']!r} is none of {', '.join(EVIDENCE)}")
+    if "value" in data:
+        data = {**data, "value": _number(path, data)}
+    return data
+
+
+def _number(path: Path, data: dict[str, Any]) -> float:
+    try:
+        value = float(data["value"])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{path}: row {data['id']!r} has the value {data['value']!r}, no number")
+    return value

@@ -1,0 +1,213 @@
+"""Figures of the evidence: pure functions of the records, drawn from the numbers they publish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from eval.arms import ARMS, Arm, arm_looks
+from eval.errors import UserError
+from eval.formatting import measured
+from eval.record import Record
+from eval.series import MEAN, curve_data, schedule_data, verdict_data
+from eval.spec import Suite
+from eval.stats import BASELINE
+
+__all__ = [
+    "ARMS",
+    "curve_data",
+    "plot_curves",
+    "plot_schedule",
+    "plot_verdict",
+    "save",
+    "schedule_data",
+    "verdict_data",
+]
+
+_COUNTS = {"": 1, " (thousands)": 1e3, " (millions)": 1e6, " (billions)": 1e9}
+_TIMES = {" (seconds)": 1, " (minutes)": 60, " (hours)": 3600}
+_STYLE = Path(__file__).with_name("figures.mplstyle")
+
+
+def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
+    """Draw validation loss against layer tokens and against wall-clock."""
+    data, looks = curve_data(suite, records, store), _looks(records)
+    tokens_unit, tokens = _unit(data["layer_tokens"], _COUNTS)
+    time_unit, seconds = _unit(data["wall_s"], _TIMES)
+    with _figure(columns=2, sharey=True) as (figure, (left, right)):
+        for (arm, seed), curve in _groups(data, "arm", "seed"):
+            thin = seed != MEAN
+            _line(left, curve["layer_tokens"] / tokens, curve["val_nll"], looks[arm], thin=thin)
+            _line(right, curve["wall_s"] / seconds, curve["val_nll"], looks[arm], thin=thin)
+        left.set(xlabel=f"layer tokens{tokens_unit}", ylabel="validation loss (nats per token)")
+        right.set(xlabel=f"training time{time_unit}")
+        left.set_title("against compute")
+        right.set_title("against time: arms ran side by side, descriptive only")
+        _title(figure, suite, data, many="mean over seeds (thick) and each seed (thin)")
+        counts = {arm: rows["n"].iloc[0] for (arm,), rows in _groups(data, "arm")}
+        _legend(figure, looks, {arm: f" (n = {n})" for arm, n in counts.items()})
+    return figure
+
+
+def plot_schedule(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
+    """Draw what the runs really used: kept length and learning rate over the steps."""
+    data, looks = schedule_data(suite, records, store), _looks(records)
+    groups = _groups(data, "arm")
+    with _figure(columns=2) as (figure, (left, right)):
+        for i, ((arm,), curve) in enumerate(groups):
+            width = 4.5 if i == 0 and len(groups) > 1 else 2  # seen where others lie on it
+            _line(
+                left, curve["step"], curve["kept"], looks[arm], width=width, drawstyle="steps-pre"
+            )
+            _line(right, curve["step"], curve["lr"], looks[arm], width=width)
+        left.set(xlabel="optimizer step", ylabel="tokens", ylim=(0, None))
+        right.set(xlabel="optimizer step", ylabel="learning rate", ylim=(0, None))
+        right.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+        left.set_title("kept length in the middle layers")
+        right.set_title("learning rate")
+        _title(figure, suite, data, many="what the runs used (first seed of each arm)")
+        _legend(figure, looks, {arm: "" for (arm,), _ in groups})
+    return figure
+
+
+def plot_verdict(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
+    """Draw the paired differences of each seed and their interval against the margin.
+
+    Raises: UserError if no two arms share a finished seed.
+    """
+    data, looks = verdict_data(suite, records, store), _looks(records)
+    groups = _groups(data, "arm", "against")
+    if not groups:
+        raise UserError(f"no two arms of {suite.name} share a finished seed: nothing to compare")
+    with _figure(height=1.4 + 0.5 * len(groups)) as (figure, (axes,)):
+        to_baseline = sum(against == BASELINE for (_, against), _ in groups)
+        _margin(axes, suite.margin, bottom=0.5 - to_baseline)
+        for i, ((arm, _), rows) in enumerate(groups):
+            _differences(axes, -i, rows, looks[arm].color)
+        axes.set_yticks(
+            [-i for i in range(len(groups))], [_pair(looks, names, rows) for names, rows in groups]
+        )
+        axes.set_ylim(0.5 - len(groups), 0.5)
+        axes.grid(False)
+        axes.spines["left"].set_visible(False)
+        what = measured(suite.primary, str(data["unit"].iloc[0]))
+        axes.set_xlabel(f"paired difference in {what}; right is better")
+        _title(figure, suite, data, many="each seed (small), mean and 90 % Student-t interval")
+    return figure
+
+
+def save(figure: Figure, stem: Path, data: pd.DataFrame) -> tuple[Path, ...]:
+    """Write STEM.svg and STEM.png, and STEM.csv with exactly the numbers drawn."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = tuple(stem.with_name(f"{stem.name}.{ending}") for ending in ("svg", "png", "csv"))
+    with plt.style.context(_STYLE):
+        figure.savefig(paths[0], metadata={"Date": None, "Creator": None})
+        figure.savefig(paths[1], metadata={"Software": None})
+    data.to_csv(paths[2], index=False, lineterminator="\n")
+    return paths
+
+
+@contextmanager
+def _figure(
+    *, columns: int = 1, height: float | None = None, sharey: bool = False
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure in the common style; it belongs to the caller, not to pyplot."""
+    with plt.style.context(_STYLE):
+        width, usual = plt.rcParams["figure.figsize"]
+        figure, axes = plt.subplots(
+            1, columns, figsize=(width, height or usual), sharey=sharey, squeeze=False
+        )
+        try:
+            yield figure, list(axes.flat)
+        finally:
+            plt.close(figure)
+
+
+def _groups(data: pd.DataFrame, *names: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    groups: Any = data.groupby(list(names), sort=False)
+    return list(groups)
+
+
+def _line(
+    axes: Axes,
+    x: Any,
+    y: Any,
+    look: Arm,
+    *,
+    thin: bool = False,
+    width: float = 2,
+    drawstyle: Literal["default", "steps-pre"] = "default",
+) -> None:
+    (line,) = axes.plot(x, y, color=look.color, linewidth=width, drawstyle=drawstyle, zorder=3)
+    if thin:
+        line.set(linewidth=0.7, alpha=0.35, zorder=2)
+    elif look.dash:
+        line.set_dashes(look.dash)
+
+
+def _margin(axes: Axes, margin: float, *, bottom: float) -> None:
+    """Shade the tolerated losses, beside the comparisons that the margin is about."""
+    axes.axvline(0, color="#777777", linewidth=1)
+    axes.fill_between([-margin, 0], bottom, 0.5, color="#f0f0f0", linewidth=0, zorder=0)
+    axes.vlines(-margin, bottom, 0.5, color="#777777", linewidth=1, linestyle=(0, (3, 2)))
+    axes.annotate(
+        f"margin {-margin:g}",
+        (-margin, 1),
+        xycoords=("data", "axes fraction"),
+        ha="center",
+        va="bottom",
+        color="#555555",
+        fontsize=8.5,
+    )
+
+
+def _differences(axes: Axes, y: float, rows: pd.DataFrame, color: str) -> None:
+    seeds, mean = rows.query("seed != @MEAN"), rows.query("seed == @MEAN")
+    heights = [y + 0.2] * len(seeds)
+    axes.scatter(seeds["difference"], heights, s=18, color=color, alpha=0.55, linewidths=0)
+    if len(mean):
+        axes.hlines(y, mean["low"], mean["high"], color=color, linewidth=2.5)
+        axes.scatter(mean["difference"], [y], s=42, color=color, zorder=3)
+
+
+def _pair(looks: dict[str, Arm], names: tuple[str, ...], rows: pd.DataFrame) -> str:
+    arm, against = (looks[name].label for name in names)
+    n = rows["n"].iloc[0]
+    return f"{arm} against\n{against} (n = {n}{', no interval' if n == 1 else ''})"
+
+
+def _title(figure: Figure, suite: Suite, data: pd.DataFrame, *, many: str) -> None:
+    """Name suite and tier, and what is drawn of many seeds, or that there is only one."""
+    lone = "n" in data and max(data["n"]) == 1
+    text = "one seed, so no interval" if lone else many
+    title = f"{suite.name}, tier {data['tier'].iloc[0]}: {text}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color="#222222")
+
+
+def _unit(values: Any, units: Mapping[str, float]) -> tuple[str, float]:
+    """Return the largest unit in which the axis still counts to two, and its size."""
+    largest = max(values)
+    fitting = [(name, size) for name, size in units.items() if largest >= 2 * size]
+    return max(fitting, key=lambda unit: unit[1], default=next(iter(units.items())))
+
+
+def _legend(figure: Figure, looks: dict[str, Arm], notes: dict[str, str]) -> None:
+    handles = []
+    for arm, note in notes.items():
+        handle = Line2D([], [], color=looks[arm].color, label=looks[arm].label + note)
+        if looks[arm].dash:
+            handle.set_dashes(looks[arm].dash)
+        handles.append(handle)
+    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 4))
+
+
+def _looks(records: Sequence[Record]) -> dict[str, Arm]:
+    return arm_looks(record.experiment.arm for record in records)

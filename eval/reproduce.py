@@ -1,0 +1,80 @@
+"""The main job: fetch, run one seed of every headline suite, execute the notebooks, report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from eval.data.assets import ASSETS, Asset
+from eval.data.fetch import fetch, is_fetched
+from eval.data.text import CORPORA
+from eval.models import MODELS
+from eval.notebooks import execute_all
+from eval.paths import OUT, RESULTS, ROOT
+from eval.report import yours
+from eval.runner import plan, run_suite, stored
+from eval.spec import Suite, Tier
+from eval.suites import HEADLINE, suite
+
+__all__ = ["reproduce"]
+
+
+def reproduce(*, tier: Tier, every_seed: bool) -> int:
+    """Do the main job; what is done already is skipped, so an interrupted one continues.
+
+    Everything it makes lies in `out/`; committed records are only compared with.
+    """
+    suites = [suite(name, tier) for name in HEADLINE]
+    seeds = {s.name: s.seeds if every_seed else s.seeds[:1] for s in suites}
+    missing = [a for a in _assets(suites) if not is_fetched(a)]
+    for line in _announcement(suites, seeds, missing):
+        print(line, flush=True)
+    for wanted in missing:
+        print(f"fetching {wanted.name} ({wanted.size_bytes / 1e6:.0f} MB)", flush=True)
+        fetch(wanted.name)
+    for each in suites:
+        run_suite(each, seeds=seeds[each.name])
+    print("executing the notebooks", flush=True)
+    for each in suites:
+        parameters = {"tier": tier, "seeds": list(seeds[each.name]), "retrain": True}
+        for path in execute_all(OUT / "notebooks", parameters):
+            print(f"  {path.relative_to(ROOT)}", flush=True)
+    for line in yours(suites):
+        print(line)
+    return 0
+
+
+def _assets(suites: Sequence[Suite]) -> list[Asset]:
+    """Return the package assets that the suites read."""
+    experiments = [e for s in suites for e in s.arms if e.source == "package"]
+    names = {MODELS[e.model].asset for e in experiments}
+    names |= {CORPORA[e.data].asset for e in experiments}
+    return [entry for name, entry in ASSETS.items() if name in names]
+
+
+def _announcement(
+    suites: Sequence[Suite], seeds: dict[str, tuple[int, ...]], missing: Sequence[Asset]
+) -> list[str]:
+    megabytes = sum(a.size_bytes for a in missing) / 1e6
+    lines = [f"This fetches {megabytes:.0f} MB, then runs, side by side on {os.cpu_count()} cores:"]
+    for each in suites:
+        jobs = plan(each.arms, seeds[each.name], OUT)
+        total = len(each.arms) * len(seeds[each.name])
+        lines.append(
+            f"  {each.name} [{each.arms[0].tier}]: {len(jobs)} of {total} runs to do"
+            f"{_duration(each, len(jobs))}"
+        )
+    lines.append("then executes the notebooks and reports yours beside the committed records.")
+    lines.append("Ctrl-C stops it; the same command continues.")
+    return lines
+
+
+def _duration(each: Suite, num_jobs: int) -> str:
+    """Estimate from the committed records, which say what a run took of one core."""
+    records = [r for r in stored(RESULTS, each, each.seeds) if r.cost is not None]
+    seconds = [r.cost.train_cpu_s + r.cost.eval_wall_s for r in records if r.cost is not None]
+    if not seconds or not num_jobs:
+        return ""
+    rounds = -(-num_jobs // (os.cpu_count() or 1))
+    minutes = rounds * (sum(seconds) / len(seconds) + 60) / 60  # a minute to load and to save
+    return f", about {minutes:.0f} minutes at the speed of the machine that made the records"

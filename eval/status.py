@@ -1,0 +1,48 @@
+"""What is done, under way, failed or missing, suite by suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from eval.checkpoint import latest_checkpoint
+from eval.execute import run_key
+from eval.paths import OUT, RESULTS
+from eval.record import failed_path, record_path
+from eval.runner import job_folder
+from eval.spec import Experiment, Suite
+from eval.suites import SUITES, suite
+
+__all__ = ["overview", "run_state"]
+
+
+def overview() -> Iterator[str]:
+    """Yield lines for every suite at the tiers that run here."""
+    for name, tiers in SUITES.items():
+        for tier in tiers.declared:
+            declared = suite(name, tier)
+            yield f"{name} [{tier}]"
+            for experiment in declared.arms:
+                yield f"  {experiment.arm:28} {_arm_line(declared, experiment)}"
+
+
+def run_state(store: Path, experiment: Experiment, seed: int) -> str:
+    """Return "done", "failed", "at step N" (a checkpoint waits) or "-" for one run in a store."""
+    key = run_key(experiment, seed)
+    path = record_path(store, experiment, seed, key)
+    if path.exists():
+        return "done"
+    if failed_path(path).exists():
+        return "failed"
+    checkpoint = latest_checkpoint(job_folder(experiment, seed, key) / "checkpoints")
+    return f"at step {int(checkpoint.name.removeprefix('step-'))}" if checkpoint else "-"
+
+
+def _arm_line(declared: Suite, experiment: Experiment) -> str:
+    parts = []
+    for label, store in (("committed", RESULTS), ("yours", OUT)):
+        states = {seed: run_state(store, experiment, seed) for seed in declared.seeds}
+        done = list(states.values()).count("done")
+        open_runs = [f"seed {n} {s}" for n, s in states.items() if s not in {"done", "-"}]
+        parts.append(f"{label} {done}/{len(states)}" + "".join(f", {text}" for text in open_runs))
+    return "; ".join(parts)

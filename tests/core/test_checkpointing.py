@@ -1,0 +1,195 @@
+"""Activation checkpointing recomputes layers in backward; they must drop the same tokens again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import DynamicCache
+
+from rltd_core import RandomLTD
+from tests.core.reference import layer_list
+from tests.core.tiny import (
+    FAMILIES,
+    assert_same,
+    attach,
+    embeddings,
+    parameter_gradients,
+    tiny_model,
+    token_ids,
+)
+
+REENTRANT = pytest.mark.parametrize("reentrant", [False, True], ids=["plain", "reentrant"])
+
+
+def checkpoint_inside_hooks(model: Any, *, reentrant: bool) -> None:
+    """Recompute what lies between the hooks, as transformers does from 5.23 on."""
+    model.activation_checkpointing_enable({"use_reentrant": reentrant})
+
+
+def checkpoint_around_hooks(model: nn.Module, *, reentrant: bool) -> None:
+    """Recompute the module call, hooks included, as timm, accelerate and transformers 5.17 do."""
+    for layer in layer_list(model):
+        plain = type(layer)
+
+        def call(self: nn.Module, *args: Any, plain: type = plain, **kwargs: Any) -> Tensor:
+            run = partial(plain.__call__, self, **kwargs)
+            return checkpoint(run, *args, use_reentrant=reentrant)
+
+        layer.__class__ = type(plain.__name__, (plain,), {"__call__": call})
+
+
+def no_checkpoint(model: nn.Module, *, reentrant: bool) -> None:
+    """Keep everything."""
+
+
+def forward(model: nn.Module, x_BSD: Tensor) -> Tensor:
+    return model(inputs_embeds=x_BSD, use_cache=False).logits
+
+
+def scalar(logits_BSV: Tensor) -> Tensor:
+    return (logits_BSV**2).mean()
+
+
+def steps(
+    family: str, use: Callable[..., None], *, reentrant: bool = False
+) -> tuple[RandomLTD, list[Any]]:
+    """Return the counters and all gradients of three steps of two forwards each."""
+    model = tiny_model(family)
+    use(model, reentrant=reentrant)
+    ltd, results = attach(model), []
+    for _ in range(3):
+        x_BSD = embeddings()
+        for _ in range(2):
+            scalar(forward(model, x_BSD)).backward()
+        results.append((parameter_gradients(model), x_BSD.grad, ltd.kept_LBK))
+        ltd.step()
+    return ltd, results
+
+
+@REENTRANT
+@pytest.mark.parametrize("use", [checkpoint_inside_hooks, checkpoint_around_hooks])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_checkpointed_layers_give_the_same_gradients_and_counts(
+    family: str, use: Callable[..., None], reentrant: bool
+) -> None:
+    plain_ltd, plain = steps(family, no_checkpoint)
+    ltd, results = steps(family, use, reentrant=reentrant)
+    assert_same(results, plain)
+    assert ltd.state_dict() == plain_ltd.state_dict()
+    assert ltd.forwards == 6
+
+
+@REENTRANT
+@pytest.mark.parametrize("kept", [10, 24])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_checkpointed_model_repeats_its_draw(family: str, kept: int, reentrant: bool) -> None:
+    model, other = tiny_model(family), tiny_model(family)
+    ltd, other_ltd = attach(model, kept), attach(other, kept)
+    for _ in range(2):
+        x_BSD, other_BSD = embeddings(), embeddings()
+        scalar(forward(model, x_BSD)).backward()
+        logits = checkpoint(partial(forward, other), other_BSD, use_reentrant=reentrant)
+        scalar(logits).backward()
+        assert_same(parameter_gradients(other), parameter_gradients(model))
+        assert_same(other_BSD.grad, x_BSD.grad)
+    assert other_ltd.state_dict() == ltd.state_dict()
+    assert ltd.forwards == 2
+
+
+@REENTRANT
+@pytest.mark.parametrize("family", FAMILIES)
+def test_recomputing_a_layer_after_a_newer_forward_is_an_error(
+    family: str, reentrant: bool
+) -> None:
+    model = tiny_model(family)
+    checkpoint_around_hooks(model, reentrant=reentrant)
+    attach(model)
+    first = scalar(forward(model, embeddings()))
+    second = scalar(forward(model, embeddings()))
+    with pytest.raises(RuntimeError, match="recomputes a layer after a newer forward has begun"):
+        (first + second).backward()
+    model.zero_grad()
+    scalar(forward(model, embeddings())).backward()
+
+
+@REENTRANT
+@pytest.mark.parametrize("family", FAMILIES)
+def test_recomputing_the_model_after_a_newer_forward_is_an_error(
+    family: str, reentrant: bool
+) -> None:
+    model = tiny_model(family)
+    attach(model)
+    run = partial(checkpoint, partial(forward, model), use_reentrant=reentrant)
+    first = scalar(run(embeddings()))
+    scalar(run(embeddings()))
+    with pytest.raises(RuntimeError, match="newer forward has begun"):
+        first.backward()
+
+
+@REENTRANT
+def test_where_nothing_is_dropped_a_layer_may_be_recomputed_after_a_newer_forward(
+    reentrant: bool,
+) -> None:
+    model = tiny_model()
+    checkpoint_around_hooks(model, reentrant=reentrant)
+    attach(model, 24)
+    first, second = (scalar(forward(model, embeddings())) for _ in range(2))
+    (first + second).backward()
+
+
+@REENTRANT
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_forwards_before_their_backward_work_where_hooks_do_not_run_again(
+    family: str, reentrant: bool
+) -> None:
+    gradients = []
+    for use in (no_checkpoint, checkpoint_inside_hooks):
+        model = tiny_model(family)
+        use(model, reentrant=reentrant)
+        attach(model)
+        first, second = (scalar(forward(model, embeddings())) for _ in range(2))
+        (first + 2 * second).backward()
+        gradients.append(parameter_gradients(model))
+    assert_same(gradients[1], gradients[0])
+
+
+@REENTRANT
+@pytest.mark.parametrize("use", [checkpoint_inside_hooks, checkpoint_around_hooks])
+def test_an_evaluation_between_forward_and_backward_does_no_harm(
+    use: Callable[..., None], reentrant: bool
+) -> None:
+    gradients = []
+    for evaluates in (False, True):
+        model = tiny_model()
+        use(model, reentrant=reentrant)
+        attach(model)
+        loss = scalar(forward(model, embeddings()))
+        if evaluates:
+            with torch.no_grad():
+                forward(model.eval(), embeddings())
+            model.train()
+        loss.backward()
+        gradients.append(parameter_gradients(model))
+    assert_same(gradients[1], gradients[0])
+
+
+@REENTRANT
+def test_a_cached_forward_that_fails_before_a_backward_does_no_harm(reentrant: bool) -> None:
+    gradients = []
+    for fails in (False, True):
+        model = tiny_model()
+        checkpoint_around_hooks(model, reentrant=reentrant)
+        attach(model)
+        loss = scalar(forward(model, embeddings()))
+        if fails:
+            with pytest.raises(IndexError):
+                model(token_ids() + 10**6, past_key_values=DynamicCache(config=model.config))
+        loss.backward()
+        gradients.append(parameter_gradients(model))
+    assert_same(gradients[1], gradients[0])

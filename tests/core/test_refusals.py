@@ -1,0 +1,150 @@
+"""Every mistake is one clear error, and leaves a model that can be used and detached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from rltd_core import KeptLength, RandomLTD, replay
+from tests.core.reference import layer_list
+from tests.core.tiny import (
+    BATCH,
+    FAMILIES,
+    LENGTH,
+    assert_same,
+    attach,
+    tiny_model,
+    token_ids,
+)
+
+PACKED = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
+
+
+def assert_still_works(model: torch.nn.Module, ltd: RandomLTD) -> None:
+    """Train, detach, and compare with a model that never failed."""
+    model(token_ids()).logits.sum().backward()
+    assert ltd.kept_LBK is not None
+    ltd.detach()
+    family = "gpt2" if hasattr(model, "transformer") else "llama"
+    assert_same(model(token_ids()).logits, tiny_model(family)(token_ids()).logits)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attaching_twice_is_refused(family: str) -> None:
+    model = tiny_model(family)
+    ltd = attach(model)
+    for part in (model, model.base_model):
+        with pytest.raises(ValueError, match=r"already attached to this .*Model; call detach\(\)"):
+            attach(part)
+    assert_still_works(model, ltd)
+
+
+def test_attaching_twice_through_the_body_first_is_refused() -> None:
+    model = tiny_model()
+    attach(model.base_model)
+    with pytest.raises(ValueError, match="already attached"):
+        attach(model)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_model_without_middle_layers_is_refused(layers: int) -> None:
+    with pytest.raises(ValueError, match=f"at least 3 layers; this model has {layers}"):
+        attach(tiny_model(layers=layers))
+
+
+@pytest.mark.parametrize("layers", [(5,), (-1, 2), ()])
+def test_layers_outside_the_model_are_refused(layers: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"layers must name some of 0\.\.4, got"):
+        attach(tiny_model(), layers=layers)
+
+
+def test_a_refused_attachment_leaves_nothing_behind() -> None:
+    model = tiny_model()
+    with pytest.raises(ValueError, match="layers must name"):
+        attach(model, layers=[9])
+    assert_still_works(model, attach(model))
+
+
+@pytest.mark.parametrize("shape", [(1, LENGTH), (BATCH, LENGTH, 1), (LENGTH,)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_unlisted_argument_as_long_as_the_sequence_is_refused_by_name(
+    family: str, shape: tuple[int, ...]
+) -> None:
+    model = tiny_model(family)
+    ltd = attach(model)
+    with pytest.raises(ValueError, match=f"'token_weights' has shape .*family '{family}' does not"):
+        model(token_ids(), token_weights=torch.ones(shape))
+    assert_still_works(model, ltd)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_unlisted_argument_of_another_size_is_passed_on(family: str) -> None:
+    model = tiny_model(family)
+    plain = model(token_ids()).logits
+    attach(model, 10)
+    dropped = model(token_ids(), scale=torch.ones(5), flag=True, name="x").logits
+    assert dropped.shape == plain.shape
+
+
+@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_packed_sequences_are_refused_by_name(family: str, name: str) -> None:
+    model = tiny_model(family)
+    ltd = attach(model)
+    value: Any = LENGTH if name.startswith("max") else torch.tensor([0, 9, LENGTH])
+    with pytest.raises(ValueError, match=f"'{name}' describes packed sequences"):
+        model(token_ids(), **{name: value})
+    assert_still_works(model, ltd)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_batch_longer_than_the_full_length_is_refused(family: str) -> None:
+    model = tiny_model(family)
+    ltd = RandomLTD(model, KeptLength(start=8, full=LENGTH, ramp_steps=10))
+    with pytest.raises(ValueError, match="batch is 25 tokens long, but the schedule is full at 24"):
+        model(token_ids(2, LENGTH + 1))
+    assert ltd.pending_tokens == 0
+    assert_still_works(model, ltd)
+
+
+@pytest.mark.parametrize("shape", [(2, BATCH, 10), (3, BATCH + 1, 10), (3, BATCH, 9)])
+def test_replaying_a_draw_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    model = tiny_model()
+    recorded_LBK = torch.arange(shape[-1]).expand(shape)
+    attach(model, policy=replay(recorded_LBK))
+    with pytest.raises(ValueError, match="recorded draw has shape"):
+        model(token_ids())
+
+
+def test_more_protected_than_kept_tokens_are_refused() -> None:
+    model = tiny_model()
+    attach(model, 4, protected=5)
+    with pytest.raises(ValueError, match=r"protected must lie in 0\.\.4"):
+        model(token_ids())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_forward_that_fails_inside_a_layer_can_be_repeated(family: str) -> None:
+    model = tiny_model(family)
+    ltd = attach(model)
+    failures = [MemoryError()]
+
+    def fail_once(module: torch.nn.Module, args: tuple[Any, ...]) -> None:
+        if failures:
+            raise failures.pop()
+
+    layer_list(model)[2].mlp.register_forward_pre_hook(fail_once)
+    with pytest.raises(MemoryError):
+        model(token_ids())
+    assert_still_works(model, ltd)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_forward_that_failed_is_not_counted(family: str) -> None:
+    model = tiny_model(family)
+    ltd = attach(model)
+    with pytest.raises(ValueError, match="token_weights"):
+        model(token_ids(), token_weights=torch.ones(1, LENGTH))
+    assert (ltd.pending_tokens, ltd.pending_layer_tokens) == (0, 0)

@@ -1,0 +1,61 @@
+"""The notebooks keep to their budget and run at the smoke tier."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from eval.errors import UserError
+from eval.notebooks import execute, parameter_names
+from eval.paths import NOTEBOOKS
+
+SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
+SMOKE = {"tier": "smoke", "seeds": [0], "retrain": True}
+
+
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    """Return a notebook's code cells."""
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
+def test_a_notebook_is_short_defines_nothing_and_holds_no_outputs(source: Path) -> None:
+    cells = code_cells(source)
+    assert len(cells) <= 15
+    for cell in cells:
+        assert not cell.outputs
+        assert cell.execution_count is None
+        assert len(cell.source.splitlines()) <= 15
+        defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.For)
+        assert not [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, defined)]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
+def test_a_notebook_runs_at_the_smoke_tier_in_its_own_folder(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLTD_OUT", str(tmp_path / "out"))
+    monkeypatch.setenv("RLTD_CACHE", str(tmp_path / "cache"))
+    copy = execute(source, tmp_path, SMOKE)
+    outputs = [o for c in code_cells(copy) for o in c.outputs]
+    assert not [o for o in outputs if o.output_type == "error"]
+    assert sum("image/png" in o.get("data", {}) for o in outputs) >= 3
+    assert "NaN" not in copy.read_text()
+
+
+def test_an_unknown_parameter_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no parameter sedes"):
+        execute(SOURCES[0], tmp_path, {"sedes": [0]})
+
+
+def test_a_notebook_that_fails_names_cell_error_and_copy(tmp_path: Path) -> None:
+    broken = nbformat.read(SOURCES[0], as_version=4)
+    place, _ = parameter_names(broken)
+    broken.cells[place].source += "\nraise KeyError('on purpose')"
+    nbformat.write(broken, tmp_path / "broken.ipynb")
+    with pytest.raises(UserError, match="KeyError.*on purpose.*see"):
+        execute(tmp_path / "broken.ipynb", tmp_path / "executed", {})
+    assert (tmp_path / "executed" / "broken.ipynb").exists()

@@ -1,0 +1,76 @@
+"""Every code block of the README runs, and what it names exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eval.__main__ import VERBS
+from eval.paths import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+# The main job at its smallest tier; the tests without running themselves again; pip into a folder.
+AT_TEST_SIZE = {
+    "./rltd reproduce": "./rltd reproduce --tier smoke",
+    "./rltd test": "./rltd test --collect-only tests/core/test_tokens.py",
+    "pip install .": "{python} -m pip install --no-deps --no-build-isolation --target {tmp}/site .",
+}
+
+
+def blocks(language: str) -> list[str]:
+    """Return the README's code blocks of one language."""
+    return [text for name, text in BLOCKS if name == language]
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Return an environment in which the commands use this Python, and folders of the test."""
+    here = str(Path(sys.executable).parent)
+    return {
+        **os.environ,
+        "PATH": f"{here}{os.pathsep}{os.environ['PATH']}",
+        "VIRTUAL_ENV": sys.prefix,
+        "RLTD_CACHE": str(tmp_path / "cache"),
+        "RLTD_OUT": str(tmp_path / "out"),
+    }
+
+
+def test_the_readme_has_only_blocks_that_are_run() -> None:
+    assert {language for language, _ in BLOCKS} == {"bash", "python"}
+
+
+@pytest.mark.parametrize("command", [c for b in blocks("bash") for c in b.strip().splitlines()])
+def test_each_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
+    small = AT_TEST_SIZE[command].format(python=sys.executable, tmp=tmp_path)
+    done = subprocess.run(
+        shlex.split(small),
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    if "reproduce" in command:
+        assert (tmp_path / "out" / "notebooks" / "10_gpt.ipynb").exists()
+        assert list((tmp_path / "out" / "report").glob("*.svg"))
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_each_python_block_of_the_readme_runs(code: str) -> None:
+    names: dict[str, object] = {"__name__": "readme"}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["ltd"].kept == 128  # type: ignore[attr-defined]
+
+
+def test_every_verb_is_in_the_readme_and_every_link_leads_somewhere() -> None:
+    commands = README[README.index("## Commands") :]
+    assert set(VERBS) <= set(re.findall(r"`(?:\./rltd )?([a-z]+)", commands))
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target

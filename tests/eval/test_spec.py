@@ -1,0 +1,157 @@
+"""What identifies a run: every field of its spec, its seed and its assets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from eval.errors import UserError
+from eval.execute import run_key
+from eval.paths import ROOT
+from eval.runner import job_folder
+from eval.spec import Experiment, content_key
+from eval.suites import SUITES, suite
+from rltd_core import KeptLength
+from tests.eval.experiments import ARMS, arm, smoke_optimization
+
+ASSETS = {"model": "package:" + "0" * 64, "data": "hub:a/b@c"}
+PART_OF_ANOTHER = {"kept", "optimization"}
+
+
+def changed_specs() -> Iterator[tuple[str, Experiment]]:
+    """Yield the random-LTD arm with each of its fields changed, one at a time."""
+    experiment = arm()
+    for field in fields(Experiment):
+        if field.name == "length":
+            kept = replace(experiment.kept, full=64)
+            yield field.name, replace(experiment, length=64, kept=kept)
+        elif field.name not in PART_OF_ANOTHER:
+            value = another(getattr(experiment, field.name))
+            yield field.name, replace(experiment, **{field.name: value})
+    for name in ("start", "ramp_steps", "quantum"):  # `full` is the length
+        kept = replace(experiment.kept, **{name: getattr(experiment.kept, name) + 1})
+        yield f"kept.{name}", replace(experiment, kept=kept)
+    for field in fields(experiment.optimization):
+        value = another(getattr(experiment.optimization, field.name))
+        optimization = replace(experiment.optimization, **{field.name: value})
+        yield f"optimization.{field.name}", replace(experiment, optimization=optimization)
+
+
+def another(value: Any) -> Any:
+    """Return another value of the same type; a batch of 8 is a multiple of an accumulation of 2."""
+    return value + "x" if isinstance(value, str) else value * 2 if value else 0.5
+
+
+CHANGES = dict(changed_specs())
+
+
+def test_the_changes_below_cover_every_field() -> None:
+    optimization = {f"optimization.{f.name}" for f in fields(smoke_optimization())}
+    kept = {f"kept.{f.name}" for f in fields(KeptLength)} - {"kept.full"}
+    own = {f.name for f in fields(Experiment)} - PART_OF_ANOTHER
+    assert CHANGES.keys() == optimization | kept | own
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_field_of_the_spec_changes_the_key(name: str) -> None:
+    assert CHANGES[name] != arm()
+    assert content_key(CHANGES[name], 0, ASSETS) != content_key(arm(), 0, ASSETS)
+
+
+def test_no_two_changes_give_the_same_key() -> None:
+    keys = {content_key(e, 0, ASSETS) for e in CHANGES.values()}
+    assert len(keys) == len(CHANGES)
+
+
+def test_seed_and_assets_change_the_key() -> None:
+    keys = [
+        content_key(arm(), 0, ASSETS),
+        content_key(arm(), 1, ASSETS),
+        content_key(arm(), 0, {**ASSETS, "model": "package:" + "1" * 64}),
+        content_key(arm(), 0, {**ASSETS, "data": "hub:a/b@d"}),
+        content_key(arm(), 0, {}),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_key_is_the_hash_of_the_sorted_content() -> None:
+    content = {"experiment": arm().to_dict(), "seed": 5, "assets": ASSETS}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert content_key(arm(), 5, ASSETS) == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def test_the_key_does_not_depend_on_the_process() -> None:
+    code = (
+        "from eval.suites import suite; from eval.spec import content_key; "
+        f"print(content_key(suite('gpt_finetune', 'smoke').arm('random_ltd'), 0, {ASSETS!r}))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == content_key(arm(), 0, ASSETS)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_spec_survives_json(name: str) -> None:
+    text = json.dumps(CHANGES[name].to_dict(), allow_nan=False)
+    assert Experiment.from_dict(json.loads(text)) == CHANGES[name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"length": 16}, "kept.full is 32, the length 16"),
+        ({"accumulation": 3}, "batch 4 is no multiple of 3"),
+        ({"steps": 0}, "must be at least 1"),
+        ({"curve_every": 0}, "must be at least 1"),
+    ],
+)
+def test_a_spec_that_cannot_be_run_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        arm(**changes)
+
+
+def test_an_unknown_arm_is_the_users_to_mend() -> None:
+    with pytest.raises(UserError, match=r"'nonsense'.*baseline.*random_ltd.*shortened_baseline"):
+        suite("gpt_finetune", "smoke").arm("nonsense")
+
+
+def test_an_unknown_suite_or_tier_names_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"unknown suite 'gpt'; known are .*gpt_finetune"):
+        suite("gpt")
+    with pytest.raises(UserError, match=r"gpt_finetune is declared at smoke.* not at paper"):
+        suite("gpt_finetune", "paper")
+
+
+@pytest.mark.parametrize(
+    ("name", "tier"), [(name, tier) for name, entry in SUITES.items() for tier in entry.declared]
+)
+def test_every_declared_suite_is_valid(name: str, tier: Any) -> None:
+    declared = suite(name, tier)
+    assert declared.name == name
+    assert declared.seeds
+    assert len({e.arm for e in declared.arms}) == len(declared.arms)
+    for experiment in declared.arms:
+        assert (experiment.suite, experiment.tier) == (name, tier)
+
+
+def test_arms_of_the_headline_suite_differ_in_the_fields_that_name_them() -> None:
+    baseline, dropping, shortened = (arm(name) for name in ARMS)
+    assert replace(dropping, arm="baseline", kept=baseline.kept) == baseline
+    assert replace(shortened, arm="baseline", steps=baseline.steps) == baseline
+
+
+@pytest.mark.usefixtures("smoke")
+def test_every_run_has_a_folder_of_its_own() -> None:
+    runs = [(arm(name), seed) for name in ARMS for seed in (0, 1)]
+    folders = {job_folder(e, seed, run_key(e, seed)) for e, seed in runs}
+    assert len(folders) == len(runs)

@@ -1,0 +1,148 @@
+"""Figures: drawn from the numbers beside them, with every arm, twice the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from eval.arms import ARMS, arm_looks
+from eval.errors import UserError
+from eval.plots import (
+    curve_data,
+    plot_curves,
+    plot_schedule,
+    plot_verdict,
+    save,
+    schedule_data,
+    verdict_data,
+)
+from eval.series import MEAN
+from eval.stats import judge
+from tests.evidence.synthetic import make_failed, make_records, make_suite, write_store
+
+KINDS = {
+    "curves": (plot_curves, curve_data),
+    "schedule": (plot_schedule, schedule_data),
+    "verdict": (plot_verdict, verdict_data),
+}
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory):
+    suite, store = make_suite(), tmp_path_factory.mktemp("store")
+    records = make_records(suite)
+    write_store(store, records)
+    return suite, records, store
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_figure_is_repeated_byte_for_byte(evidence, tmp_path: Path, kind: str):
+    plot, data_of = KINDS[kind]
+    written = []
+    for name in ("one", "two"):
+        paths = save(plot(*evidence), tmp_path / name / kind, data_of(*evidence))
+        written.append([path.read_bytes() for path in paths if path.suffix != ".png"])
+        assert (tmp_path / name / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
+    assert written[0] == written[1]
+    assert b"<dc:date>" not in written[0][0]
+    assert b"nan" not in written[0][1].lower()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_figure_does_not_depend_on_the_order_of_the_records(evidence, kind: str):
+    suite, records, store = evidence
+    data_of = KINDS[kind][1]
+    pd.testing.assert_frame_equal(
+        data_of(suite, records[::-1], store), data_of(suite, records, store)
+    )
+
+
+def test_the_drawn_mean_is_the_mean_of_the_drawn_seeds(evidence):
+    data = curve_data(*evidence)
+    data = data[(data["arm"] == "random_ltd") & (data["step"] == 50)]
+    seeds, mean = data[data["seed"] != MEAN], data[data["seed"] == MEAN]
+    assert len(seeds) == 5
+    assert mean["val_nll"].item() == pytest.approx(seeds["val_nll"].mean())
+    assert set(data["n"]) == {5}
+
+
+def test_every_drawn_line_is_in_the_data(evidence):
+    data = curve_data(*evidence)
+    left, right = plot_curves(*evidence).axes
+    assert len(left.lines) == len(right.lines) == len(data.groupby(["arm", "seed"])) == 18
+    drawn = sorted(y for line in left.lines for y in line.get_ydata())
+    assert drawn == sorted(data["val_nll"])
+
+
+def test_the_schedule_is_what_the_runs_used(evidence):
+    suite, *_ = evidence
+    data = schedule_data(*evidence)
+    kept = data[data["arm"] == "random_ltd"].set_index("step")["kept"]
+    schedule = suite.arm("random_ltd").kept
+    assert kept.to_dict() == {step: schedule(step - 1) for step in range(1, 121)}
+
+
+def test_the_drawn_interval_is_the_one_of_the_verdict(evidence):
+    suite, records, _ = evidence
+    data = verdict_data(*evidence)
+    row = data[(data["seed"] == MEAN) & (data["arm"] == "random_ltd")].set_index("against")
+    verdict = judge(suite, records)
+    assert verdict.quality_interval is not None
+    assert row.loc["baseline", "low"] == verdict.quality_interval.low
+    assert verdict.shortened_interval is not None
+    assert row.loc["shortened_baseline", "high"] == verdict.shortened_interval.high
+
+
+def test_one_seed_is_drawn_without_an_interval(tmp_path: Path):
+    suite = make_suite(seeds=(0,))
+    records = make_records(suite)
+    write_store(tmp_path, records)
+    data = verdict_data(suite, records, tmp_path)
+    assert MEAN not in set(data["seed"])
+    (axes,) = plot_verdict(suite, records, tmp_path).axes
+    assert all("n = 1, no interval" in label.get_text() for label in axes.get_yticklabels())
+
+
+def test_labels_name_unit_tier_and_n(evidence):
+    figure = plot_curves(*evidence)
+    left, right = figure.axes
+    assert left.get_ylabel() == "validation loss (nats per token)"
+    assert left.get_xlabel() == "layer tokens (thousands)"
+    assert "seconds" in right.get_xlabel()
+    assert "descriptive only" in right.get_title(loc="left")
+    assert "tier cpu" in figure.get_suptitle()
+    assert "(n = 5)" in figure.legends[0].get_texts()[0].get_text()
+
+
+def test_failed_runs_are_not_drawn(evidence):
+    suite, records, store = evidence
+    with_failed = [*records, make_failed(suite.arm("random_ltd"), 9)]
+    pd.testing.assert_frame_equal(
+        curve_data(suite, with_failed, store), curve_data(suite, records, store)
+    )
+    with pytest.raises(UserError, match="no run has finished"):
+        curve_data(suite, with_failed[-1:], store)
+
+
+def test_a_missing_curve_is_an_error_with_its_remedy(evidence, tmp_path: Path):
+    suite, records, _ = evidence
+    with pytest.raises(UserError, match="restore it from git"):
+        plot_curves(suite, records, tmp_path)
+
+
+def test_drawing_leaves_the_global_style_alone(evidence):
+    before = dict(mpl.rcParams)
+    plot_curves(*evidence)
+    assert dict(mpl.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+def test_arms_differ_in_colour_and_unknown_ones_get_their_own():
+    looks = arm_looks([*ARMS, "zeta", "alpha"])
+    assert list(looks)[-2:] == ["alpha", "zeta"]
+    assert len({look.color for look in looks.values()}) == len(looks)
+    assert looks["baseline"] is ARMS["baseline"]

@@ -1,0 +1,210 @@
+"""The report: rebuilt byte for byte, with what is missing said first."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from eval.errors import UserError
+from eval.record import record_path, write_record
+from eval.report import Report, build, stale, with_headline, yours
+from tests.evidence.synthetic import (
+    make_experiment,
+    make_failed,
+    make_record,
+    make_records,
+    make_suite,
+    write_store,
+)
+
+README = """# Title
+
+<!-- headline: gpt_finetune -->
+an old table
+<!-- /headline -->
+
+The rest.
+
+<!-- headline: another -->
+another table
+<!-- /headline -->
+"""
+
+
+class Place:
+    """A store, a summary and a README in a folder of the test."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.store, self.summary = folder / "store", folder / "summary"
+        self.readme = folder / "README.md"
+        if not self.readme.exists():
+            self.readme.write_text(README)
+
+    def build(self) -> Report:
+        return build(self.store, self.summary, self.readme, find=find)
+
+    def stale(self) -> list[str]:
+        return [p.name for p in stale(self.store, self.summary, self.readme, find=find)]
+
+    def content(self) -> dict[str, bytes]:
+        paths = [self.readme, *self.summary.iterdir()]
+        return {path.name: path.read_bytes() for path in paths}
+
+
+def find(name: str, tier):
+    assert name == "gpt_finetune"
+    return make_suite(tier=tier)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    write_store(folder / "store", make_records(make_suite()))
+    Place(folder).build()
+    return folder
+
+
+@pytest.fixture
+def built(built_once: Path, tmp_path: Path) -> Place:
+    """A full grid of one tier, with its report."""
+    return Place(Path(shutil.copytree(built_once, tmp_path / "built")))
+
+
+def test_two_builds_are_byte_identical(built: Place, place: Place):
+    write_store(place.store, make_records(make_suite())[::-1])
+    place.build()
+    first, second = built.content(), place.content()
+    repeatable = [name for name in first if not name.endswith(".png")]
+    assert len(repeatable) == 9
+    assert {n: first[n] for n in repeatable} == {n: second[n] for n in repeatable}
+    assert b"nan" not in b"".join(first[n] for n in repeatable if not n.endswith("svg")).lower()
+
+
+def test_a_rebuild_leaves_a_clean_checkout_clean(built: Place):
+    assert built.stale() == []
+    before = {path: path.stat().st_mtime_ns for path in built.summary.iterdir()}
+    built.build()
+    assert {path: path.stat().st_mtime_ns for path in built.summary.iterdir()} == before
+
+
+def test_stale_names_what_a_rebuild_would_change_and_changes_nothing(built: Place):
+    (built.summary / "gpt_finetune.md").write_text("edited by hand\n")
+    built.readme.write_text(built.readme.read_text().replace("random-LTD", "magic"))
+    (built.summary / "gpt_finetune-cpu-curves.csv").unlink()
+    before = built.content()
+    assert built.stale() == ["gpt_finetune-cpu-curves.csv", "gpt_finetune.md", "README.md"]
+    assert built.content() == before
+
+
+def test_the_readme_block_is_replaced_and_the_rest_is_untouched(built: Place):
+    text = built.readme.read_text()
+    begin, end = text.index("<!-- headline: gpt"), text.index("<!-- /headline -->")
+    block = text[begin:end]
+    assert "an old table" not in text
+    assert "Supported in direction at tier cpu, n = 5 seeds" in block
+    for caveat in make_suite().caveats:
+        assert f"- {caveat}" in block
+    old_begin, old_end = README.index("<!-- headline: gpt"), README.index("<!-- /headline -->")
+    assert text[:begin] == README[:old_begin]
+    assert text[end:] == README[old_end:]
+
+
+def test_an_unclosed_block_is_an_error():
+    text = "<!-- headline: a -->\nx\n<!-- headline: b -->\ny\n<!-- /headline -->\n"
+    with pytest.raises(UserError, match="not closed"):
+        with_headline(text, "a", "new\n")
+    assert "new" in with_headline(text, "b", "new\n")
+    assert with_headline("no block\n", "a", "new\n") == "no block\n"
+
+
+def test_missing_runs_are_named_first(place: Place):
+    suite = make_suite()
+    kept = [r for r in make_records(suite) if (r.experiment.arm, r.seed) != ("random_ltd", 3)]
+    write_store(place.store, [*kept, make_failed(suite.arm("random_ltd"), 3)])
+    report = place.build()
+    line = "gpt_finetune, tier cpu: no finished run of random_ltd seed 3 (failed)"
+    assert report.missing == (line,)
+    assert next(iter(report)) == f"incomplete: {line}"
+    page = (place.summary / "gpt_finetune.md").read_text()
+    assert page.index(line) < page.index("| tier")
+    assert line in place.readme.read_text()
+
+
+def test_records_of_another_specification_or_seed_are_left_out_and_named(built: Place):
+    suite, before = make_suite(), built.content()
+    old = make_record(make_experiment("baseline", revision=0), 0, 9.9, key="old")
+    pilot = make_record(suite.arm("baseline"), 100, 9.9, key="pilot")
+    write_store(built.store, [old, pilot])
+    report = built.build()
+    assert [("old" in line, "pilot" in line) for line in report.left_out] == [
+        (True, False),
+        (False, True),
+    ]
+    assert built.content() == before
+
+
+def test_each_tier_has_its_own_section(place: Place):
+    for tier in ("cpu", "gpu"):
+        write_store(place.store, make_records(make_suite(tier=tier)))
+    place.build()
+    page = (place.summary / "gpt_finetune.md").read_text()
+    assert page.index("## Tier gpu") < page.index("## Tier cpu")
+    table = (place.summary / "gpt_finetune.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in table] == ["tier"] + ["gpu"] * 3 + ["cpu"] * 3
+    assert (place.summary / "gpt_finetune-gpu-verdict.svg").exists()
+
+
+def test_only_failed_runs_still_make_a_report(place: Place):
+    write_record(place.store, make_failed(make_suite().arm("baseline"), 0))
+    report = place.build()
+    assert "No evidence" in report.verdicts[0]
+    assert not list(place.summary.glob("*.svg"))
+
+
+def test_no_records_is_an_error_with_its_remedy(place: Place):
+    with pytest.raises(UserError, match=r"run \./rltd reproduce first"):
+        place.build()
+    with pytest.raises(UserError, match=r"run \./rltd reproduce first"):
+        yours([make_suite()], place.store, place.store, place.summary)
+    assert place.readme.read_text() == README
+
+
+def test_yours_stands_beside_the_committed(place: Place, tmp_path: Path):
+    suite, mine = make_suite(), tmp_path / "mine"
+    write_store(place.store, make_records(suite))
+    write_store(mine, [r for r in make_records(suite) if r.seed == 1])
+    report = yours([suite], mine, place.store, mine / "report")
+    page = (mine / "report" / "gpt_finetune.md").read_text()
+    assert page.count("| identical |") == 3
+    assert "three standard deviations" in page
+    assert "The committed runs: Supported in direction at tier cpu, n = 5" in page
+    assert "No evidence (tier cpu, n = 1 seed; 5 are needed)" in page
+    assert report.missing == ()
+    assert (mine / "report" / "gpt_finetune-cpu-curves.svg").exists()
+
+
+def test_yours_works_before_anything_is_committed(place: Place, tmp_path: Path):
+    suite = make_suite()
+    write_store(place.store, [r for r in make_records(suite) if r.seed == 1])
+    yours([suite], place.store, tmp_path / "empty", tmp_path / "report")
+    page = (tmp_path / "report" / "gpt_finetune.md").read_text()
+    assert "There are none yet." in page
+    assert page.count("cannot say") == 3 + 1  # three rows and the rule
+
+
+def test_a_damaged_record_stops_the_report(place: Place):
+    suite = make_suite()
+    records = make_records(suite)
+    write_store(place.store, records)
+    record = records[0]
+    record_path(place.store, record.experiment, record.seed, record.key).write_text("{}")
+    with pytest.raises(UserError, match="not a valid record"):
+        place.build()
