@@ -33,9 +33,7 @@ def parser() -> argparse.ArgumentParser:
     }
     _reproduce_options(by_name["reproduce"])
     _run_options(by_name["run"])
-    by_name["test"].add_argument(
-        "pytest", nargs=argparse.REMAINDER, help="arguments for pytest, which then runs alone"
-    )
+    by_name["test"].add_argument("pytest", nargs="*", help="arguments for pytest, then run alone")
     by_name["report"].add_argument(
         "--execute", action="store_true", help="execute the notebooks into results/executed, too"
     )
@@ -47,7 +45,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. What the user can mend is one line on stderr and exit status 2."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["test"] and not {"-h", "--help"} & set(words):
+        options = argparse.Namespace(verb="test", pytest=words[1:])  # pytest's options, not ours
+    else:
+        options = parser().parse_args(words)
     command = getattr(commands, options.verb.replace("-", "_").replace("list", "list_suites"))
     try:
         return command(options)

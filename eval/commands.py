@@ -9,7 +9,7 @@ from argparse import Namespace
 from dataclasses import replace
 
 from eval.data.assets import ASSETS
-from eval.paths import NOTEBOOKS, OUT, RESULTS, ROOT, cache_dir
+from eval.paths import NOTEBOOKS, OUT, RESULTS, ROOT, cache_dir, shown
 from eval.suites import SUITES, suite
 
 __all__ = [
@@ -112,7 +112,7 @@ def report(options: Namespace) -> int:
         from eval.notebooks import execute_all
 
         for path in execute_all(RESULTS / "executed", parameters={}):
-            print(path.relative_to(ROOT))
+            print(shown(path))
     return 0
 
 

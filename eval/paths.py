@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eval.errors import UserError
 
-__all__ = ["NOTEBOOKS", "OUT", "RESULTS", "ROOT", "cache_dir", "local_dir"]
+__all__ = ["NOTEBOOKS", "OUT", "RESULTS", "ROOT", "cache_dir", "local_dir", "shown"]
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -35,3 +35,8 @@ def local_dir() -> Path:
             "--folder PATH (or RLTD_LOCAL)"
         )
     return folder
+
+
+def shown(path: Path) -> str:
+    """Return a path as messages show it: from the checkout's root if it lies in it."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)

@@ -10,7 +10,7 @@ from eval.data.fetch import fetch, is_fetched
 from eval.data.text import CORPORA
 from eval.models import MODELS
 from eval.notebooks import execute_all
-from eval.paths import OUT, RESULTS, ROOT
+from eval.paths import OUT, RESULTS, shown
 from eval.report import yours
 from eval.runner import plan, run_suite, stored
 from eval.spec import Suite, Tier
@@ -38,7 +38,7 @@ def reproduce(*, tier: Tier, every_seed: bool) -> int:
     for each in suites:
         parameters = {"tier": tier, "seeds": list(seeds[each.name]), "retrain": True}
         for path in execute_all(OUT / "notebooks", parameters):
-            print(f"  {path.relative_to(ROOT)}", flush=True)
+            print(f"  {shown(path)}", flush=True)
     for line in yours(suites):
         print(line)
     return 0

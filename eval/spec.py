@@ -100,9 +100,10 @@ class Suite:
     """The measurements before and after training, on the same examples: whether the baseline
     learned anything."""
     higher_is_better: bool
-    margin: float
-    """Largest loss on the primary measurement that still counts as the same quality."""
-    margin_reason: str
+    margin: float | None = None
+    """Largest loss on the primary measurement that still counts as the same quality; None for a
+    pilot, which has no verdict."""
+    margin_reason: str = ""
     caveats: tuple[str, ...] = field(default=())
     """What every table of this suite must say below it."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
 __all__ = ["make_tiny_llama"]
 
@@ -16,7 +17,9 @@ _VOCABULARY = 320
 def make_tiny_llama(text: str, folder: Path) -> None:
     """Write an untrained 5-layer Llama and a byte-level BPE tokenizer trained on `text`."""
     bpe = ByteLevelBPETokenizer()
-    bpe.train_from_iterator([text], vocab_size=_VOCABULARY, special_tokens=["<|end|>"])
+    bpe.train_from_iterator(
+        [text], vocab_size=_VOCABULARY, special_tokens=["<|end|>"], show_progress=False
+    )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe._tokenizer, eos_token="<|end|>", pad_token="<|end|>"
     )
@@ -35,5 +38,6 @@ def make_tiny_llama(text: str, folder: Path) -> None:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
+        transformers_logging.disable_progress_bar()
         LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -59,7 +59,12 @@ class TransformerCost:
         return batch * sum(n * self.flops(kept, length) for kept, n in segments)
 
     def layer_token_saving(self, schedule: KeptLength, *, num_steps: int, length: int) -> float:
-        """Return the fraction of layer tokens saved against a run that drops nothing."""
+        """Return the fraction of layer tokens saved against a run that drops nothing.
+
+        Raises: ValueError for a run of no steps.
+        """
+        if num_steps < 1:
+            raise ValueError(f"num_steps must be at least 1, got {num_steps}")
         used = self.run_layer_tokens(schedule, num_steps=num_steps, batch=1, length=length)
         return 1 - used / (self.num_layers * length * num_steps)
 

@@ -33,6 +33,10 @@ class TrainingForward:
     """Whether the first layer has been reached."""
     counted: bool = False
     """Whether the forward came to its end and its tokens are among the pending ones."""
+    recomputed: bool = False
+    """Whether the whole model has been recomputed for this forward."""
+    ambiguous: bool = False
+    """Whether the forward before read the same input and may yet be recomputed."""
 
     def recognise(self, name: str | int, x: Tensor) -> None:
         """Remember where a module's input lies, or recognise it while recomputing.
@@ -42,7 +46,8 @@ class TrainingForward:
         if torch.compiler.is_compiling():
             return
         address = x.data_ptr()
-        if self.addresses.setdefault(name, address) != address and in_backward():
+        other = self.addresses.setdefault(name, address) != address
+        if in_backward() and (other or (self.ambiguous and name == "model")):
             raise RuntimeError(
                 "activation checkpointing recomputes a layer after a newer forward has begun "
                 "(or from an input that was moved), so its draw is gone; call backward() "

@@ -78,7 +78,7 @@ class RandomLTD:
         self._group = process_group
         self._forward: TrainingForward | None = None
         self._cached = False
-        self._dropped = False  # by a forward since the last step
+        self._last_drop = -2  # the step of the latest forward that dropped tokens
         self._attach()
 
     @property
@@ -102,7 +102,6 @@ class RandomLTD:
         self.tokens += counts[0]
         self.layer_tokens += counts[1]
         self.pending_tokens = self.pending_layer_tokens = 0
-        self._dropped = False
         self.steps += 1
 
     def state_dict(self) -> dict[str, int]:
@@ -182,16 +181,35 @@ class RandomLTD:
         if self._plain():
             return
         source = next((v for v in named.values() if isinstance(v, Tensor)), None)
-        if in_backward() and self._forward is not None:  # the whole model is being recomputed
-            forward = self._forward
-            forward.addresses = {k: v for k, v in forward.addresses.items() if k == "model"}
+        if in_backward() and self._forward is not None:
+            self._recompute_model(self._forward, source)
         else:
-            self.forwards += 1
-            mask = named.get("attention_mask") if self._padding_aware else None
-            valid_BS = mask if mask is not None and mask.ndim == 2 else None
-            forward = self._forward = TrainingForward(self.forwards, valid_BS=valid_BS)
-        if source is not None and self._dropped:
+            self._begin(named.get("attention_mask"), source)
+
+    def _begin(self, mask: Tensor | None, source: Tensor | None) -> None:
+        if not self._padding_aware:
+            mask = None
+        elif mask is not None and mask.ndim != 2:
+            raise ValueError(
+                f"padding_aware reads the model's 2-D attention_mask, got {mask.ndim} axes"
+            )
+        before = self._forward
+        self.forwards += 1
+        self._forward = TrainingForward(self.forwards, valid_BS=mask)
+        if source is not None:
+            self._forward.recognise("model", source)
+            self._forward.ambiguous = (
+                before is not None
+                and not before.recomputed
+                and before.addresses == {**before.addresses, **self._forward.addresses}
+            )
+
+    def _recompute_model(self, forward: TrainingForward, source: Tensor | None) -> None:
+        """Go on with the forward that whole-model checkpointing runs a second time."""
+        if source is not None and self._dropped_lately:
             forward.recognise("model", source)
+        forward.recomputed = True
+        forward.addresses = {k: v for k, v in forward.addresses.items() if k == "model"}
 
     def _on_return(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         forward = self._forward
@@ -218,7 +236,7 @@ class RandomLTD:
             )
         if self.kept < length:
             forward.kept_LBK = self._draw(forward, batch, length, hidden_BSD.device)
-            self._dropped = True
+            self._last_drop = self.steps
         forward.begun = True
         forward.tokens = batch * length
         forward.layer_tokens = batch * self.cost.layer_tokens(self.kept, length)
@@ -239,14 +257,19 @@ class RandomLTD:
         )
 
     def _choose(self, ordinal: int, hidden_BSD: Tensor) -> Tensor | None:
-        if not self._dropped or self._plain() or self._forward is None:
+        if not self._dropped_lately or self._plain() or self._forward is None:
             return None
         self._forward.recognise(ordinal, hidden_BSD)
         kept_LBK = self._forward.kept_LBK
         return None if kept_LBK is None else kept_LBK[ordinal]
 
+    @property
+    def _dropped_lately(self) -> bool:
+        """Whether a forward that can still be recomputed may have dropped tokens."""
+        return self.steps - self._last_drop <= 1
+
     def _plain(self) -> bool:
-        return self._cached or not self._stack.owner.training
+        return self._cached or not (self._stack.owner.training or in_backward())
 
 
 def _distributed() -> bool:

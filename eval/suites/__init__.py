@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from eval.errors import UserError
 from eval.spec import Suite, Tier
-from eval.suites.gpt import gpt_finetune_cpu, gpt_finetune_pilot, gpt_finetune_smoke
+from eval.suites.gpt import gpt_finetune_pilot, gpt_finetune_smoke, gpt_finetune_spread
 
 __all__ = ["HEADLINE", "SUITES", "Declared", "suite"]
 
@@ -23,11 +23,15 @@ class Declared:
 SUITES: dict[str, Declared] = {
     "gpt_finetune": Declared(
         "Does finetuning with random-LTD reach the baseline's loss with less compute?",
-        {"smoke": gpt_finetune_smoke, "cpu": gpt_finetune_cpu},
+        {"smoke": gpt_finetune_smoke},
     ),
     "gpt_finetune_pilot": Declared(
-        "Which ramp and learning rate serve every arm of gpt_finetune?",
+        "Which learning rate and ramp serve the arms of gpt_finetune?",
         {"cpu": gpt_finetune_pilot},
+    ),
+    "gpt_finetune_spread": Declared(
+        "How much do the paired differences of gpt_finetune vary over seeds?",
+        {"cpu": gpt_finetune_spread},
     ),
 }
 HEADLINE = ("gpt_finetune",)

@@ -119,15 +119,17 @@ def test_recomputing_a_layer_after_a_newer_forward_is_an_error(
 
 
 @REENTRANT
+@pytest.mark.parametrize("same_input", [False, True], ids=["other-input", "same-input"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_recomputing_the_model_after_a_newer_forward_is_an_error(
-    family: str, reentrant: bool
+    family: str, same_input: bool, reentrant: bool
 ) -> None:
     model = tiny_model(family)
     attach(model)
     run = partial(checkpoint, partial(forward, model), use_reentrant=reentrant)
-    first = scalar(run(embeddings()))
-    scalar(run(embeddings()))
+    first_BSD = embeddings()
+    first = scalar(run(first_BSD))
+    scalar(run(first_BSD if same_input else embeddings()))
     with pytest.raises(RuntimeError, match="newer forward has begun"):
         first.backward()
 
@@ -190,6 +192,21 @@ def test_a_cached_forward_that_fails_before_a_backward_does_no_harm(reentrant: b
         if fails:
             with pytest.raises(IndexError):
                 model(token_ids() + 10**6, past_key_values=DynamicCache(config=model.config))
+        loss.backward()
+        gradients.append(parameter_gradients(model))
+    assert_same(gradients[1], gradients[0])
+
+
+@REENTRANT
+def test_a_step_between_forward_and_backward_does_no_harm(reentrant: bool) -> None:
+    gradients = []
+    for steps_early in (False, True):
+        model = tiny_model()
+        checkpoint_around_hooks(model, reentrant=reentrant)
+        ltd = attach(model)
+        loss = scalar(forward(model, embeddings()))
+        if steps_early:
+            ltd.step()
         loss.backward()
         gradients.append(parameter_gradients(model))
     assert_same(gradients[1], gradients[0])
