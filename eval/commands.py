@@ -104,7 +104,7 @@ def status(options: Namespace) -> int:
 
 def report(options: Namespace) -> int:
     """Rebuild everything that is computed from the committed records."""
-    from eval.report import build
+    from eval.evidence.report import build
 
     for line in build():
         print(line)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from eval.data.assets import ASSETS, Asset
 from eval.data.fetch import fetch, is_fetched
 from eval.data.text import CORPORA
+from eval.evidence.report import yours
 from eval.models import MODELS
 from eval.notebooks import execute_all
 from eval.paths import OUT, RESULTS, shown
-from eval.report import yours
 from eval.runner import plan, run_suite, stored
 from eval.spec import Suite, Tier
 from eval.suites import HEADLINE, suite

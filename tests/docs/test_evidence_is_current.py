@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from eval.evidence.report import stale
 from eval.paths import RESULTS
 from eval.record import load_records
-from eval.report import stale
 from eval.suites import SUITES, suite
 
 SIZE_LIMIT_BYTES = 20_000_000

@@ -56,6 +56,6 @@ def test_a_notebook_that_fails_names_cell_error_and_copy(tmp_path: Path) -> None
     place, _ = parameter_names(broken)
     broken.cells[place].source += "\nraise KeyError('on purpose')"
     nbformat.write(broken, tmp_path / "broken.ipynb")
-    with pytest.raises(UserError, match="KeyError.*on purpose.*see"):
+    with pytest.raises(UserError, match=r"KeyError.*on purpose.*see"):
         execute(tmp_path / "broken.ipynb", tmp_path / "executed", {})
     assert (tmp_path / "executed" / "broken.ipynb").exists()

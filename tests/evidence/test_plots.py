@@ -9,9 +9,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from eval.arms import ARMS, arm_looks
 from eval.errors import UserError
-from eval.plots import (
+from eval.evidence.arms import ARMS, arm_looks
+from eval.evidence.plots import (
     curve_data,
     plot_curves,
     plot_schedule,
@@ -20,8 +20,8 @@ from eval.plots import (
     schedule_data,
     verdict_data,
 )
-from eval.series import MEAN
-from eval.stats import judge
+from eval.evidence.series import MEAN
+from eval.evidence.stats import judge
 from tests.evidence.synthetic import make_failed, make_records, make_suite, write_store
 
 KINDS = {

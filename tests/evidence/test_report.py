@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from eval.errors import UserError
+from eval.evidence.report import Report, build, stale, with_headline, yours
 from eval.record import record_path, write_record
-from eval.report import Report, build, stale, with_headline, yours
 from tests.evidence.synthetic import (
     make_experiment,
     make_failed,

@@ -10,7 +10,13 @@ import pandas as pd
 import pytest
 
 from eval.errors import UserError
-from eval.tables import beside_paper, missing, suite_table, to_markdown, yours_beside_committed
+from eval.evidence.tables import (
+    beside_paper,
+    missing,
+    suite_table,
+    to_markdown,
+    yours_beside_committed,
+)
 from tests.evidence.synthetic import (
     make_experiment,
     make_failed,

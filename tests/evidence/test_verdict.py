@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from eval.errors import UserError
-from eval.grid import finished
-from eval.intervals import interval, non_inferiority
-from eval.stats import judge, outcome, paired
+from eval.evidence.grid import finished
+from eval.evidence.intervals import interval, non_inferiority
+from eval.evidence.stats import judge, outcome, paired
 from tests.evidence.synthetic import (
     make_experiment,
     make_failed,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from eval.arms import arm_looks
+from eval.evidence.arms import arm_looks
 
 __all__ = ["measured", "number", "percent", "signed", "to_markdown"]
 
@@ -43,7 +43,7 @@ def measured(name: str, unit: str) -> str:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Return a table of `eval.tables` for reading: rounded, merged, units in the headings."""
+    """Return a table for reading: rounded, columns merged, units in the headings."""
     columns = [[heading, *cells] for heading, cells in _columns(table)]
     widths = [max(map(len, column)) for column in columns]
     rows = [[cell.ljust(width) for cell, width in zip(row, widths)] for row in zip(*columns)]

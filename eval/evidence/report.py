@@ -12,9 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from eval.errors import UserError
-from eval.pages import Part, headline, part_of, suite_page, yours_page
-from eval.paths import OUT, RESULTS, ROOT
-from eval.plots import (
+from eval.evidence.pages import Part, headline, part_of, suite_page, yours_page
+from eval.evidence.plots import (
     curve_data,
     plot_curves,
     plot_schedule,
@@ -23,10 +22,11 @@ from eval.plots import (
     schedule_data,
     verdict_data,
 )
+from eval.evidence.tables import suite_table
+from eval.paths import OUT, RESULTS, ROOT
 from eval.record import load_records
 from eval.spec import Suite, Tier
 from eval.suites import suite as find_suite
-from eval.tables import suite_table
 
 __all__ = ["Report", "build", "stale", "with_headline", "yours"]
 
@@ -174,9 +174,7 @@ def _report(parts: Sequence[Part], written: Sequence[Path]) -> Report:
     return Report(
         missing=tuple(line for part in parts if part.records for line in part.gaps),
         left_out=tuple(line for part in parts for line in part.left_out),
-        verdicts=tuple(
-            f"{part.suite.name}: {part.verdict.sentence}" for part in parts if part.records
-        ),
+        verdicts=tuple(f"{part.suite.name}: {part.conclusion}" for part in parts if part.records),
         written=tuple(written),
     )
 
@@ -186,6 +184,8 @@ def _draw(part: Part, store: Path, to: Path) -> str:
     lines = []
     if any(record.status == "ok" for record in part.records):
         for kind, (plot, data_of, caption) in _FIGURES.items():
+            if kind == "verdict" and part.suite.margin is None:
+                continue
             data = data_of(part.suite, part.records, store)
             if len(data):
                 stem = f"{part.suite.name}-{part.tier}-{kind}"

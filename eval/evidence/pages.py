@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from eval.paper import load_claims
-from eval.record import Record
-from eval.spec import Suite
-from eval.stats import Verdict, judge
-from eval.tables import (
+from eval.evidence.paper import load_claims
+from eval.evidence.stats import judge
+from eval.evidence.tables import (
     AGREEMENT_RULE,
     HEADLINE,
     beside_paper,
@@ -18,6 +16,8 @@ from eval.tables import (
     to_markdown,
     yours_beside_committed,
 )
+from eval.record import Record
+from eval.spec import Suite
 
 __all__ = ["Part", "headline", "part_of", "suite_page", "yours_page"]
 
@@ -48,9 +48,11 @@ class Part:
         return (f"{where}: no finished run of {', '.join(cells)}",) if cells else ()
 
     @property
-    def verdict(self) -> Verdict:
-        """Return what the records say about the claim."""
-        return judge(self.suite, self.records)
+    def conclusion(self) -> str:
+        """Return what the records say about the claim, in a sentence; a pilot has no verdict."""
+        if self.suite.margin is None:
+            return "A pilot: it chose settings for another suite and has no verdict."
+        return judge(self.suite, self.records).sentence
 
 
 def part_of(suite: Suite, records: Sequence[Record], *, any_seed: bool = False) -> Part:
@@ -90,7 +92,8 @@ def suite_page(parts: Sequence[Part], figures: dict[str, str]) -> str:
         table = suite_table(part.suite, part.records)
         rest = table.filter(["arm", *(name for name in table if name not in HEADLINE)])
         lines += [f"## Tier {part.tier}\n", *_answer(part)]
-        lines += [f"Margin: {part.suite.margin:g}; {part.suite.margin_reason}.\n"]
+        if part.suite.margin is not None:
+            lines += [f"Margin: {part.suite.margin:g}; {part.suite.margin_reason}.\n"]
         lines += ["Cost, and measurements that decide nothing (means over the seeds):\n"]
         lines += [to_markdown(rest), figures[part.tier], *_beside_paper(part)]
     return "\n".join(lines)
@@ -102,7 +105,7 @@ def yours_page(parts: Sequence[tuple[Part, Part]], figures: dict[str, str]) -> s
     lines = [f"# {suite.name}: your runs beside the committed ones\n", f"{suite.question}\n"]
     for part, committed in parts:
         table = yours_beside_committed(part.suite, part.records, committed.records)
-        known = committed.verdict.sentence if committed.records else "There are none yet."
+        known = committed.conclusion if committed.records else "There are none yet."
         lines += [f"## Tier {part.tier}\n", to_markdown(table), f"{AGREEMENT_RULE}\n"]
         lines += [f"The committed runs: {known}\n", "Yours alone:\n", *_answer(part)]
         lines += [figures[part.tier]]
@@ -114,7 +117,7 @@ def _answer(part: Part) -> list[str]:
     table = suite_table(part.suite, part.records)
     shown = table.filter([name for name in HEADLINE if name in table])
     lines = [f"Incomplete: {gap}.\n" for gap in part.gaps]
-    lines += [f"**{part.verdict.sentence}**\n", to_markdown(shown)]
+    lines += [f"**{part.conclusion}**\n", to_markdown(shown)]
     return lines + [f"- {caveat}" for caveat in part.suite.caveats] + [""]
 
 
@@ -122,7 +125,7 @@ def _beside_paper(part: Part) -> list[str]:
     table = beside_paper(part.suite, part.records)
     if table.empty:
         return []
-    verdict = part.verdict
+    verdict = judge(part.suite, part.records)
     ours = f"Ours at tier {verdict.tier}, n = {verdict.n}: {verdict.outcome}."
     claims = [
         f"- Claim: {claim.claim}. Source: {claim.locator} ({claim.evidence}). {ours}"

@@ -10,7 +10,7 @@ from typing import Literal
 
 from scipy.stats import t as student_t
 
-from eval.formatting import signed
+from eval.evidence.formatting import signed
 
 __all__ = ["Interval", "Quality", "interval", "non_inferiority", "oriented"]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from eval.arms import arm_looks
 from eval.errors import UserError
-from eval.grid import common, finished
+from eval.evidence.arms import arm_looks
+from eval.evidence.grid import common, finished
+from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT, interval, paired
 from eval.record import Record
 from eval.spec import Suite
-from eval.stats import BASELINE, SHORTENED, TREATMENT, interval, paired
 
 __all__ = ["MEAN", "curve_data", "schedule_data", "verdict_data"]
 

@@ -8,9 +8,9 @@ from statistics import fmean
 from typing import Literal
 
 from eval.errors import UserError
-from eval.formatting import number, signed
-from eval.grid import finished, require_paired, unfinished, value_of
-from eval.intervals import Interval, Quality, interval, non_inferiority, oriented
+from eval.evidence.formatting import number, signed
+from eval.evidence.grid import finished, require_paired, unfinished, value_of
+from eval.evidence.intervals import Interval, Quality, interval, non_inferiority, oriented
 from eval.record import Record
 from eval.spec import Suite
 
@@ -128,6 +128,8 @@ def judge(suite: Suite, records: Sequence[Record]) -> Verdict:
 
     Raises: UserError without records, or for records that must not be mixed.
     """
+    if suite.margin is None:
+        raise ValueError(f"suite {suite.name} is a pilot: without a margin there is no verdict")
     runs, arms = finished(records), (BASELINE, TREATMENT, SHORTENED)
     if not runs:
         raise UserError(f"no records of suite {suite.name}: run ./rltd reproduce first")

@@ -13,13 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from eval.arms import ARMS, Arm, arm_looks
 from eval.errors import UserError
-from eval.formatting import measured
+from eval.evidence.arms import ARMS, Arm, arm_looks
+from eval.evidence.formatting import measured
+from eval.evidence.series import MEAN, curve_data, schedule_data, verdict_data
+from eval.evidence.stats import BASELINE
 from eval.record import Record
-from eval.series import MEAN, curve_data, schedule_data, verdict_data
 from eval.spec import Suite
-from eval.stats import BASELINE
 
 __all__ = [
     "ARMS",
@@ -89,7 +89,8 @@ def plot_verdict(suite: Suite, records: Sequence[Record], store: Path) -> Figure
         raise UserError(f"no two arms of {suite.name} share a finished seed: nothing to compare")
     with _figure(height=1.4 + 0.5 * len(groups)) as (figure, (axes,)):
         to_baseline = sum(against == BASELINE for (_, against), _ in groups)
-        _margin(axes, suite.margin, bottom=0.5 - to_baseline)
+        if suite.margin is not None:
+            _margin(axes, suite.margin, bottom=0.5 - to_baseline)
         for i, ((arm, _), rows) in enumerate(groups):
             _differences(axes, -i, rows, looks[arm].color)
         axes.set_yticks(

@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from eval.arms import arm_looks
-from eval.formatting import to_markdown
-from eval.grid import common, finished, unfinished, value_of
-from eval.paper import Reported, load_reported
+from eval.evidence.arms import arm_looks
+from eval.evidence.formatting import to_markdown
+from eval.evidence.grid import common, finished, unfinished, value_of
+from eval.evidence.paper import Reported, load_reported
+from eval.evidence.stats import BASELINE, ENOUGH_SEEDS, interval, non_inferiority, paired
 from eval.record import Record
 from eval.spec import Suite
-from eval.stats import BASELINE, ENOUGH_SEEDS, interval, non_inferiority, paired
 
 __all__ = [
     "AGREEMENT_RULE",
@@ -143,12 +143,13 @@ def _difference(suite: Suite, records: Sequence[Record], arm: str) -> dict[str, 
     if not differences:
         return {}
     row: dict[str, Any] = {"pairs": len(differences), "difference": fmean(differences.values())}
-    if len(differences) < ENOUGH_SEEDS:
-        row["verdict"] = f"no evidence (n < {ENOUGH_SEEDS})"
     if len(differences) > 1:
         found = interval(differences.values())
         row |= {"low": found.low, "high": found.high}
-        row.setdefault("verdict", non_inferiority(found, suite.margin))
+        if suite.margin is not None:
+            row["verdict"] = non_inferiority(found, suite.margin)
+    if suite.margin is not None and len(differences) < ENOUGH_SEEDS:
+        row["verdict"] = f"no evidence (n < {ENOUGH_SEEDS})"
     return row
 
 

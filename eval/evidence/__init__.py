@@ -1,0 +1,1 @@
+"""From records to verdicts, tables, figures and the report: pure functions, no training."""
