@@ -1,4 +1,4 @@
-"""One training forward: the draw it made, kept so that a recomputed layer repeats it.
+"""Follow a model's training forwards, so that a recomputed layer repeats its forward's draw.
 
 Letters: L layers, B batch, S sequence, K kept, D width.
 """
@@ -6,12 +6,19 @@ Letters: L layers, B batch, S sequence, K kept, D width.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["TrainingForward", "draw_generator", "in_backward"]
+from rltd_core.surgery import by_name, hidden_states
+
+__all__ = ["Forwards", "TrainingForward", "draw_generator", "in_backward"]
+
+_MODEL = "model"
+"""The owner's name among the addresses; its layers go by their number."""
 
 
 @dataclass(slots=True)
@@ -20,19 +27,19 @@ class TrainingForward:
 
     number: int
     """Counted from 1 over the life of the RandomLTD object; part of the draw's key."""
+    attention_mask: Tensor | None = None
+    """The model's own argument."""
     addresses: dict[str | int, int] = field(default_factory=dict)
     """Where the inputs of the model and of its dropping layers lie. A recomputation is handed
     the very tensors that were saved, so it tells this forward from an older one."""
-    valid_BS: Tensor | None = None
-    """True for real tokens, where padding-aware sampling is on."""
     kept_LBK: Tensor | None = None
     """The draw, or None if this forward drops nothing."""
     tokens: int = 0
     layer_tokens: int = 0
     begun: bool = False
     """Whether the first layer has been reached."""
-    counted: bool = False
-    """Whether the forward came to its end and its tokens are among the pending ones."""
+    ended: bool = False
+    """Whether the forward came to its end without an error."""
     recomputed: bool = False
     """Whether the whole model has been recomputed for this forward."""
     ambiguous: bool = False
@@ -47,12 +54,108 @@ class TrainingForward:
             return
         address = x.data_ptr()
         other = self.addresses.setdefault(name, address) != address
-        if in_backward() and (other or (self.ambiguous and name == "model")):
+        if in_backward() and (other or (self.ambiguous and name == _MODEL)):
             raise RuntimeError(
                 "activation checkpointing recomputes a layer after a newer forward has begun "
                 "(or from an input that was moved), so its draw is gone; call backward() "
                 "before the next training forward"
             )
+
+
+class Forwards:
+    """The training forwards of the module that owns the layers.
+
+    `begin(forward, hidden_BSD)` is called once a forward, at the first layer, where the shape and
+    device of the hidden states are known; `end(forward)` once, when the owner returns. Neither is
+    called in evaluation, for a forward that is handed a cache, or while recomputing.
+    """
+
+    def __init__(
+        self,
+        owner: nn.Module,
+        first_layer: nn.Module,
+        *,
+        begin: Callable[[TrainingForward, Tensor], None],
+        end: Callable[[TrainingForward], None],
+    ) -> None:
+        self.count = 0
+        self.current: TrainingForward | None = None
+        self._owner = owner
+        self._begin, self._end = begin, end
+        self._cached = False
+        self._steps_since_drop = 2
+        self._handles = [
+            owner.register_forward_pre_hook(self._on_call, with_kwargs=True),
+            owner.register_forward_hook(self._on_return),
+            owner.register_forward_hook(self._on_exit, always_call=True),
+            first_layer.register_forward_pre_hook(self._on_first_layer, with_kwargs=True),
+        ]
+
+    def kept_BK(self, ordinal: int, hidden_BSD: Tensor) -> Tensor | None:
+        """Return what dropping layer `ordinal` keeps, the same at every recomputation."""
+        forward = self.current
+        if forward is None or self._steps_since_drop > 1 or self._plain():
+            return None
+        forward.recognise(ordinal, hidden_BSD)
+        return None if forward.kept_LBK is None else forward.kept_LBK[ordinal]
+
+    def stepped(self) -> None:
+        """Note an optimizer step: forwards of two steps ago are not recomputed any more."""
+        self._steps_since_drop += 1
+
+    def detach(self) -> None:
+        """Remove the hooks."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _plain(self) -> bool:
+        return self._cached or not (self._owner.training or in_backward())
+
+    def _on_call(self, owner: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        named = by_name(owner, args, kwargs)
+        self._cached = named.get("past_key_values") is not None
+        if self._plain():
+            return
+        source = next((v for v in named.values() if isinstance(v, Tensor)), None)
+        if in_backward() and self.current is not None:
+            self._recompute(self.current, source)
+            return
+        before, self.count = self.current, self.count + 1
+        self.current = TrainingForward(self.count, named.get("attention_mask"))
+        if source is not None:
+            self.current.recognise(_MODEL, source)
+            self.current.ambiguous = (
+                before is not None
+                and not before.recomputed
+                and before.addresses.get(_MODEL) == self.current.addresses.get(_MODEL, -1)
+            )
+
+    def _recompute(self, forward: TrainingForward, source: Tensor | None) -> None:
+        """Go on with the forward that whole-model checkpointing runs a second time."""
+        if source is not None and self._steps_since_drop <= 1:
+            forward.recognise(_MODEL, source)
+        forward.recomputed = True
+        forward.addresses = {k: v for k, v in forward.addresses.items() if k == _MODEL}
+
+    def _on_first_layer(
+        self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        forward = self.current
+        if self._plain() or forward is None or forward.begun:
+            return
+        self._begin(forward, hidden_states(layer, args, kwargs))
+        forward.begun = True
+        if forward.kept_LBK is not None:
+            self._steps_since_drop = 0
+
+    def _on_return(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        forward = self.current
+        if not self._plain() and forward is not None and not forward.ended:
+            forward.ended = True
+            self._end(forward)
+
+    def _on_exit(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._cached = False
 
 
 def draw_generator(device: torch.device, *, seed: int, rank: int, forward: int) -> torch.Generator:

@@ -9,7 +9,7 @@ import operator
 from collections.abc import Iterable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import torch
 import torch.distributed as dist
@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from rltd_core.compute import TransformerCost
 from rltd_core.families import find_stack, transformer_cost
-from rltd_core.forward import TrainingForward, draw_generator, in_backward
+from rltd_core.forward import Forwards, TrainingForward, draw_generator
 from rltd_core.policies import Policy, random_per_layer
 from rltd_core.schedule import KeptLength
-from rltd_core.surgery import DroppingLayer, by_name, hidden_states
+from rltd_core.surgery import DroppingLayer
 
 __all__ = ["RandomLTD"]
 
@@ -65,21 +65,24 @@ class RandomLTD:
     ) -> None:
         self.schedule = schedule
         self.seed = seed
-        self.steps = self.forwards = 0
-        self.tokens = self.layer_tokens = 0
+        self.steps = self.tokens = self.layer_tokens = 0
         self.pending_tokens = self.pending_layer_tokens = 0
         self._stack = find_stack(model)
-        self._refuse_second_attachment()
-        self.layers = _dropping_layers(len(self._stack.layers), layers)
+        owner, all_layers = self._stack.owner, self._stack.layers
+        _refuse_second_attachment(owner)
+        self.layers = _dropping_layers(len(all_layers), layers)
         self.cost: TransformerCost = transformer_cost(model, self._stack, len(self.layers))
         self._policy = policy
         self._protected = protected
         self._padding_aware = padding_aware
         self._group = process_group
-        self._forward: TrainingForward | None = None
-        self._cached = False
-        self._last_drop = -2  # the step of the latest forward that dropped tokens
-        self._attach()
+        self._forwards = Forwards(owner, all_layers[0], begin=self._begin, end=self._end)
+        self._dropping = [
+            DroppingLayer(
+                all_layers[index], self._stack.family, partial(self._forwards.kept_BK, ordinal)
+            )
+            for ordinal, index in enumerate(self.layers)
+        ]
 
     @property
     def kept(self) -> int:
@@ -89,7 +92,13 @@ class RandomLTD:
     @property
     def kept_LBK(self) -> Tensor | None:
         """The positions kept in the latest training forward, or None if it dropped nothing."""
-        return self._forward.kept_LBK if self._forward else None
+        forward = self._forwards.current
+        return forward.kept_LBK if forward else None
+
+    @property
+    def forwards(self) -> int:
+        """Training forwards so far, accumulated ones and those of this rank alone."""
+        return self._forwards.count
 
     def step(self) -> None:
         """Commit the forwards since the last step, over all ranks, and advance the schedule."""
@@ -103,6 +112,7 @@ class RandomLTD:
         self.layer_tokens += counts[1]
         self.pending_tokens = self.pending_layer_tokens = 0
         self.steps += 1
+        self._forwards.stepped()
 
     def state_dict(self) -> dict[str, int]:
         """Return all that a resumed run needs to count and draw on exactly."""
@@ -126,13 +136,13 @@ class RandomLTD:
                 f"{self.seed}; construct it with seed={state['seed']}"
             )
         counters = {name: operator.index(state[name]) for name in _COUNTERS}
+        self._forwards.count = counters.pop("forwards")
         for name, value in counters.items():
             setattr(self, name, value)
 
     def detach(self) -> None:
         """Give the model back as it was. Detaching twice does nothing."""
-        for handle in self._handles:
-            handle.remove()
+        self._forwards.detach()
         for layer in self._dropping:
             layer.detach()
 
@@ -154,80 +164,7 @@ class RandomLTD:
             f"of {self.schedule.full})"
         )
 
-    def _attach(self) -> None:
-        owner, layers = self._stack.owner, self._stack.layers
-        self._handles = [
-            owner.register_forward_pre_hook(self._on_forward, with_kwargs=True),
-            owner.register_forward_hook(self._on_return),
-            owner.register_forward_hook(self._on_end, always_call=True),
-            layers[0].register_forward_pre_hook(self._on_first_layer, with_kwargs=True),
-        ]
-        self._dropping = [
-            DroppingLayer(layers[index], self._stack.family, partial(self._choose, ordinal))
-            for ordinal, index in enumerate(self.layers)
-        ]
-
-    def _refuse_second_attachment(self) -> None:
-        for hook in self._stack.owner._forward_pre_hooks.values():
-            if isinstance(getattr(hook, "__self__", None), RandomLTD):
-                raise ValueError(
-                    f"random-LTD is already attached to this {type(self._stack.owner).__name__}; "
-                    "call detach() on the first RandomLTD before you make another"
-                )
-
-    def _on_forward(self, owner: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        named = by_name(owner, args, kwargs)
-        self._cached = named.get("past_key_values") is not None
-        if self._plain():
-            return
-        source = next((v for v in named.values() if isinstance(v, Tensor)), None)
-        if in_backward() and self._forward is not None:
-            self._recompute_model(self._forward, source)
-        else:
-            self._begin(named.get("attention_mask"), source)
-
-    def _begin(self, mask: Tensor | None, source: Tensor | None) -> None:
-        if not self._padding_aware:
-            mask = None
-        elif mask is not None and mask.ndim != 2:
-            raise ValueError(
-                f"padding_aware reads the model's 2-D attention_mask, got {mask.ndim} axes"
-            )
-        before = self._forward
-        self.forwards += 1
-        self._forward = TrainingForward(self.forwards, valid_BS=mask)
-        if source is not None:
-            self._forward.recognise("model", source)
-            self._forward.ambiguous = (
-                before is not None
-                and not before.recomputed
-                and before.addresses == {**before.addresses, **self._forward.addresses}
-            )
-
-    def _recompute_model(self, forward: TrainingForward, source: Tensor | None) -> None:
-        """Go on with the forward that whole-model checkpointing runs a second time."""
-        if source is not None and self._dropped_lately:
-            forward.recognise("model", source)
-        forward.recomputed = True
-        forward.addresses = {k: v for k, v in forward.addresses.items() if k == "model"}
-
-    def _on_return(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        forward = self._forward
-        if not self._plain() and forward is not None and not forward.counted:
-            forward.counted = True
-            self.pending_tokens += forward.tokens
-            self.pending_layer_tokens += forward.layer_tokens
-
-    def _on_end(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self._cached = False
-
-    def _on_first_layer(
-        self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        forward = self._forward
-        if self._plain() or forward is None or forward.begun:
-            return
-        hidden_BSD = hidden_states(layer, args, kwargs)
+    def _begin(self, forward: TrainingForward, hidden_BSD: Tensor) -> None:
         batch, length = hidden_BSD.shape[:2]
         if length > self.schedule.full:
             raise ValueError(
@@ -236,10 +173,12 @@ class RandomLTD:
             )
         if self.kept < length:
             forward.kept_LBK = self._draw(forward, batch, length, hidden_BSD.device)
-            self._last_drop = self.steps
-        forward.begun = True
         forward.tokens = batch * length
         forward.layer_tokens = batch * self.cost.layer_tokens(self.kept, length)
+
+    def _end(self, forward: TrainingForward) -> None:
+        self.pending_tokens += forward.tokens
+        self.pending_layer_tokens += forward.layer_tokens
 
     def _draw(
         self, forward: TrainingForward, batch: int, length: int, device: torch.device
@@ -252,24 +191,9 @@ class RandomLTD:
             length,
             self.kept,
             generator=generator,
-            valid_BS=forward.valid_BS,
+            valid_BS=_real_tokens(forward.attention_mask) if self._padding_aware else None,
             protected=self._protected,
         )
-
-    def _choose(self, ordinal: int, hidden_BSD: Tensor) -> Tensor | None:
-        if not self._dropped_lately or self._plain() or self._forward is None:
-            return None
-        self._forward.recognise(ordinal, hidden_BSD)
-        kept_LBK = self._forward.kept_LBK
-        return None if kept_LBK is None else kept_LBK[ordinal]
-
-    @property
-    def _dropped_lately(self) -> bool:
-        """Whether a forward that can still be recomputed may have dropped tokens."""
-        return self.steps - self._last_drop <= 1
-
-    def _plain(self) -> bool:
-        return self._cached or not (self._stack.owner.training or in_backward())
 
 
 def _distributed() -> bool:
@@ -288,3 +212,20 @@ def _dropping_layers(num_layers: int, chosen: Iterable[int] | None) -> tuple[int
     if not layers or layers[0] < 0 or layers[-1] >= num_layers:
         raise ValueError(f"layers must name some of 0..{num_layers - 1}, got {list(layers)}")
     return layers
+
+
+def _real_tokens(mask: Tensor | None) -> Tensor | None:
+    if mask is not None and mask.ndim != 2:
+        raise ValueError(
+            f"padding_aware reads the model's 2-D attention_mask, got one of {mask.ndim} axes"
+        )
+    return mask
+
+
+def _refuse_second_attachment(owner: nn.Module) -> None:
+    for hook in owner._forward_pre_hooks.values():
+        if isinstance(getattr(hook, "__self__", None), Forwards):
+            raise ValueError(
+                f"random-LTD is already attached to this {type(owner).__name__}; call detach() "
+                "on the first RandomLTD before you make another"
+            )
