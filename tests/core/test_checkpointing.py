@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -28,8 +28,21 @@ REENTRANT = pytest.mark.parametrize("reentrant", [False, True], ids=["plain", "r
 
 
 def checkpoint_inside_hooks(model: Any, *, reentrant: bool) -> None:
-    """Recompute what lies between the hooks, as transformers does from 5.23 on."""
-    model.activation_checkpointing_enable({"use_reentrant": reentrant})
+    """Recompute what lies between the hooks, as transformers 5.23 does."""
+    for layer in layer_list(model):
+
+        @wraps(layer.forward)
+        def run(*args: Any, plain: Any = layer.forward, **kwargs: Any) -> Tensor:
+            return checkpoint(partial(plain, **kwargs), *args, use_reentrant=reentrant)
+
+        layer.forward = run
+
+
+def checkpoint_by_transformers(model: Any, *, reentrant: bool) -> None:
+    """Recompute where the installed transformers does; the method was renamed."""
+    names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+    enable = next(getattr(model, name) for name in names if hasattr(model, name))
+    enable({"use_reentrant": reentrant})
 
 
 def checkpoint_around_hooks(model: nn.Module, *, reentrant: bool) -> None:
@@ -42,6 +55,9 @@ def checkpoint_around_hooks(model: nn.Module, *, reentrant: bool) -> None:
             return checkpoint(run, *args, use_reentrant=reentrant)
 
         layer.__class__ = type(plain.__name__, (plain,), {"__call__": call})
+
+
+EVERYWHERE = [checkpoint_inside_hooks, checkpoint_around_hooks, checkpoint_by_transformers]
 
 
 def no_checkpoint(model: nn.Module, *, reentrant: bool) -> None:
@@ -73,7 +89,7 @@ def steps(
 
 
 @REENTRANT
-@pytest.mark.parametrize("use", [checkpoint_inside_hooks, checkpoint_around_hooks])
+@pytest.mark.parametrize("use", EVERYWHERE)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_checkpointed_layers_give_the_same_gradients_and_counts(
     family: str, use: Callable[..., None], reentrant: bool
@@ -162,7 +178,7 @@ def test_two_forwards_before_their_backward_work_where_hooks_do_not_run_again(
 
 
 @REENTRANT
-@pytest.mark.parametrize("use", [checkpoint_inside_hooks, checkpoint_around_hooks])
+@pytest.mark.parametrize("use", EVERYWHERE)
 def test_an_evaluation_between_forward_and_backward_does_no_harm(
     use: Callable[..., None], reentrant: bool
 ) -> None:

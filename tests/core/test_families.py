@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -74,7 +75,7 @@ def test_every_argument_a_family_names_is_one_the_layer_takes(family: str) -> No
     received: set[str] = set()
 
     def record(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        names = list(layer.forward.__wrapped__.__code__.co_varnames)[1:]
+        names = list(inspect.signature(layer.forward).parameters)
         received.update(names[: len(args)], kwargs)
 
     layer_list(model)[1].register_forward_pre_hook(record, with_kwargs=True)
