@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from eval.errors import UserError
 from eval.spec import Suite, Tier
-from eval.suites.gpt import gpt_finetune_pilot, gpt_finetune_smoke, gpt_finetune_spread
+from eval.suites.gpt import (
+    gpt_finetune_cpu,
+    gpt_finetune_pilot,
+    gpt_finetune_smoke,
+    gpt_finetune_spread,
+)
 
 __all__ = ["HEADLINE", "SUITES", "Declared", "suite"]
 
@@ -23,7 +28,7 @@ class Declared:
 SUITES: dict[str, Declared] = {
     "gpt_finetune": Declared(
         "Does finetuning with random-LTD reach the baseline's loss with less compute?",
-        {"smoke": gpt_finetune_smoke},
+        {"smoke": gpt_finetune_smoke, "cpu": gpt_finetune_cpu},
     ),
     "gpt_finetune_pilot": Declared(
         "Which learning rate and ramp serve the arms of gpt_finetune?",
