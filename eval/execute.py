@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import resource
 import shutil
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,14 @@ from eval.data.text import load_split, token_windows
 from eval.errors import RunFailed, UserError
 from eval.models import load_causal_model, load_tokenizer
 from eval.provenance import asset_hashes, provenance
-from eval.record import Cost, Measurement, Record, write_record
+from eval.record import (
+    Cost,
+    Measurement,
+    Record,
+    failed_path,
+    record_path,
+    write_record,
+)
 from eval.spec import Experiment, content_key
 from eval.tasks.perplexity import WindowScores, score_windows, token_bytes
 from eval.train import Interrupted, Journal, TrainingRun, batch_order
@@ -63,30 +72,38 @@ def execute(
     An interrupted run leaves its checkpoint in `scratch` and no record.
     """
     key = run_key(experiment, seed)
+    path = record_path(store, experiment, seed, key)
+    if path.exists():
+        raise UserError(f"{path} exists already; delete it to run again")
+    run = partial(TrainingRun, experiment, seed, folder=scratch, tensorboard=tensorboard)
     try:
         texts, model = _texts(experiment), load_causal_model(experiment.model, experiment.source)
-        hashes = {"initial_weights": _weights_hash(model), "evaluated_text": _hash(texts.test_NS)}
-        training = TrainingRun(
-            experiment,
-            seed,
+        training = run(
             model,
             texts.train_NS,
             validate=lambda m: _score(m, texts.curve_NS, texts, experiment).nll,
-            folder=scratch,
             on_step=on_step,
             should_stop=should_stop,
-            tensorboard=tensorboard,
         )
-        start = _score(model, texts.curve_NS, texts, experiment)
-        trained = training()
-        measurements, eval_wall_s = _measure(trained, texts, experiment, start)
+        record = _train_and_measure(training, texts, model, key)
     except Exception as error:
-        if not isinstance(error, UserError | Interrupted) or isinstance(error, RunFailed):
+        expected = isinstance(error, UserError | Interrupted) and not isinstance(error, RunFailed)
+        if not expected and not failed_path(path).exists():
             write_record(store, _failed(experiment, seed, key))
         raise
-    journal = training.journal
-    hashes |= {"batch_order": _order_hash(texts, experiment, seed), "batches": journal.batches}
-    record = Record(
+    record = replace(record, curve=_write_curve(store, record, training.journal))
+    write_record(store, record)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return record
+
+
+def _train_and_measure(training: TrainingRun, texts: _Texts, model: Any, key: str) -> Record:
+    experiment, seed = training.experiment, training.seed
+    initial_weights = _weights_hash(model)
+    start = _score(model, texts.curve_NS, texts, experiment)
+    trained = training()
+    measurements, eval_wall_s = _measure(trained, texts, experiment, start)
+    return Record(
         key=key,
         experiment=experiment,
         seed=seed,
@@ -94,12 +111,14 @@ def execute(
         provenance=provenance(experiment),
         cost=_cost(training, experiment, eval_wall_s),
         measurements=measurements,
-        hashes=hashes,
-        curve=_write_curve(store, experiment, seed, key, journal),
+        hashes={
+            "initial_weights": initial_weights,
+            "evaluated_text": _hash(texts.test_NS),
+            "batch_order": _order_hash(texts, experiment, seed),
+            "batches": training.journal.batches,
+        },
+        curve=None,
     )
-    write_record(store, record)
-    shutil.rmtree(scratch, ignore_errors=True)
-    return record
 
 
 def _texts(experiment: Experiment) -> _Texts:
@@ -131,11 +150,15 @@ def _measure(
     final = _score(model, texts.test_NS, texts, experiment).measurements(experiment.eval_split)
     curve_end = _score(model, texts.curve_NS, texts, experiment).measurements("validation")
     seconds = time.perf_counter() - begin
-    return {
+    measurements = {
         **final,
         "start_bits_per_byte": start.measurements("validation")["bits_per_byte"],
         "validation_bits_per_byte": curve_end["bits_per_byte"],
-    }, seconds
+    }
+    for name, measurement in measurements.items():
+        if not math.isfinite(measurement.value):
+            raise RunFailed(f"{name} of the trained model is not a finite number: it diverged")
+    return measurements, seconds
 
 
 def _cost(training: TrainingRun, experiment: Experiment, eval_wall_s: float) -> Cost:
@@ -165,8 +188,9 @@ def _peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # kibibytes but on macOS
 
 
-def _write_curve(store: Path, experiment: Experiment, seed: int, key: str, journal: Journal) -> str:
-    relative = Path("curves") / experiment.suite / f"{experiment.arm}-seed{seed}-{key}.csv"
+def _write_curve(store: Path, record: Record, journal: Journal) -> str:
+    name = record_path(store, record.experiment, record.seed, record.key).stem
+    relative = Path("curves") / record.experiment.suite / f"{name}.csv"
     path = store / relative
     path.parent.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(journal.curve).astype({"kept": "Int64"})

@@ -48,7 +48,7 @@ MODELS: dict[str, CausalModel] = {
         CausalModel(
             name="smollm2-135m-instruct",
             asset="smollm2-135m-instruct",
-            hub=("HuggingFaceTB/SmolLM2-135M-Instruct", "main"),
+            hub=("HuggingFaceTB/SmolLM2-135M-Instruct", "12fd25f77366fa6b3b4b768ec3050bf629380bac"),
         ),
         CausalModel(
             name="gpt2",
@@ -87,7 +87,7 @@ def weights_folder(name: str, source: str) -> Path:
                 f"no package carries {name}; use --source hub, or --source local --folder PATH"
             )
         return _converted(model.asset)
-    if model.hub is None:
+    if model.hub is None or source == "checkout":
         raise UserError(f"model {name!r} cannot be had from source {source!r}")
     return local_copy(model.hub[0]) if source == "local" else _from_hub(*model.hub)
 

@@ -91,15 +91,17 @@ def failed_path(path: Path) -> Path:
 def write_record(store: Path, record: Record) -> Path:
     """Write a record, once and atomically.
 
-    Raises: UserError if the place is taken, or if a number is not finite; nothing is written then.
+    Raises: UserError if the place is taken or a number is not finite, ValueError if the record
+        contradicts itself; nothing is written then.
     """
-    _require_finite(record)
+    _check(record)
+    text = record.to_json()
     path = record_path(store, record.experiment, record.seed, record.key)
     if record.status == "failed":
         path = failed_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
-        file.write(record.to_json())
+        file.write(text)
     try:
         os.chmod(file.name, 0o644)
         os.link(file.name, path)  # fails if the record exists: no run overwrites another
@@ -122,7 +124,7 @@ def load_record(path: Path) -> Record:
         if data.pop("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
         return _from_data(data)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, UserError) as error:
         raise UserError(
             f"{path} is not a valid record ({error}); restore it from git, or delete it and run "
             "the experiment again"
@@ -145,14 +147,23 @@ def _from_data(data: dict[str, Any]) -> Record:
             "measurements": {k: Measurement(**m) for k, m in data["measurements"].items()},
         }
     )
-    _require_finite(record)
+    _check(record)
     return record
 
 
-def _require_finite(record: Record) -> None:
+def _check(record: Record) -> None:
+    numbers = (
+        {f"cost {name}": value for name, value in asdict(record.cost).items()}
+        if (record.cost)
+        else {}
+    )
     for name, measurement in record.measurements.items():
-        if not math.isfinite(measurement.value) or not math.isfinite(measurement.standard_error):
-            raise UserError(f"measurement {name!r} of {record.key} is not a finite number")
+        numbers |= {name: measurement.value, f"{name} error": measurement.standard_error}
+    for name, number in numbers.items():
+        if not math.isfinite(number):
+            raise UserError(f"{name} of {record.key} is not a finite number")
+    if record.status not in {"ok", "failed"}:
+        raise ValueError(f"status {record.status!r} is neither ok nor failed")
     if record.status == "ok" and (record.cost is None or not record.measurements):
         raise ValueError("a finished run has a cost and at least one measurement")
     if record.status == "failed" and not record.error:

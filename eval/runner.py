@@ -81,13 +81,17 @@ def plan(
             path = record_path(store, experiment, seed, key)
             if path.exists() or (failed_path(path).exists() and not retry_failed):
                 continue
-            jobs.append(Job(experiment, seed, job_folder(experiment, seed, key)))
+            jobs.append(Job(experiment, seed, job_folder(store, experiment, seed, key)))
     return jobs
 
 
-def job_folder(experiment: Experiment, seed: int, key: str) -> Path:
-    """Return where a run keeps checkpoints, progress and log until it is done."""
-    return OUT / "work" / experiment.suite / f"{experiment.arm}-seed{seed}-{key}"
+def job_folder(store: Path, experiment: Experiment, seed: int, key: str) -> Path:
+    """Return where a run keeps checkpoints, progress and log until it is done.
+
+    A run for the record never continues one that is not: that may come from uncommitted code.
+    """
+    work = OUT / ("work" if store == OUT else "recording")
+    return work / experiment.suite / f"{experiment.arm}-seed{seed}-{key}"
 
 
 def _prepare(experiment: Experiment) -> None:

