@@ -55,7 +55,8 @@ def _write_sizes(writer: GGUFWriter, config: Any) -> None:
 def _write_tokenizer(writer: GGUFWriter, tokenizer: Any) -> None:
     merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
     writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    writer.add_token_list(["<|endoftext|>", *tokens[1:]])  # the one special token
     writer.add_token_types([3 if i == 0 else 1 for i in range(len(tokenizer))])  # 3: control
     writer.add_token_merges([" ".join(pair) for pair in merges])
     writer.add_bos_token_id(0)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from eval.checkpoint import latest_checkpoint
-from eval.execute import run_key
-from eval.runner import job_folder
-from eval.spec import Experiment
+from eval.runner import plan
 from eval.train import Interrupted, TrainingRun
 from tests.eval.experiments import (
     Stopped,
@@ -130,7 +127,6 @@ def test_the_wall_clock_of_a_continued_run_counts_both_parts(tmp_path: Path) -> 
     assert clock == sorted(clock)  # type: ignore[type-var]
 
 
-def test_a_longer_experiment_is_another_one_and_finds_no_checkpoint(tmp_path: Path) -> None:
-    longer: Experiment = replace(arm(), steps=STEPS + 1)
-    folders = {job_folder(e, 0, run_key(e, 0)) for e in (arm(), longer)}
-    assert len(folders) == 2
+def test_a_longer_experiment_is_another_one_and_finds_no_checkpoint(out: Path) -> None:
+    first, second = plan([arm(), arm(steps=STEPS + 1)], [0], out)
+    assert first.folder != second.folder

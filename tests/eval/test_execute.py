@@ -247,6 +247,7 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_no_record(tmp_path: Path) ->
     assert load_records(tmp_path / "store", "gpt_finetune") == []
     assert [p.name for p in (tmp_path / "scratch").iterdir()] == ["step-00000003"]
     continued = whole_run(arm(), tmp_path)
+    assert not (tmp_path / "scratch").exists()
     straight = whole_run(arm(), tmp_path / "straight")
     assert continued.measurements == straight.measurements
     assert continued.hashes == straight.hashes

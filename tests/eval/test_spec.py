@@ -9,14 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eval.errors import UserError
-from eval.execute import run_key
 from eval.paths import ROOT
-from eval.runner import job_folder
+from eval.runner import plan
 from eval.spec import Experiment, content_key
 from eval.suites import SUITES, suite
 from rltd_core import KeptLength
@@ -151,7 +151,6 @@ def test_arms_of_the_headline_suite_differ_in_the_fields_that_name_them() -> Non
 
 
 @pytest.mark.usefixtures("smoke")
-def test_every_run_has_a_folder_of_its_own() -> None:
-    runs = [(arm(name), seed) for name in ARMS for seed in (0, 1)]
-    folders = {job_folder(e, seed, run_key(e, seed)) for e, seed in runs}
-    assert len(folders) == len(runs)
+def test_every_run_has_a_folder_of_its_own(out: Path) -> None:
+    jobs = plan([arm(name) for name in ARMS], [0, 1], out)
+    assert len({job.folder for job in jobs}) == len(jobs) == 6
