@@ -47,6 +47,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> Path:
     client = NotebookClient(
         notebook,
         timeout=_TIMEOUT_S,
+        startup_timeout=300,  # a busy machine takes its time to start a kernel
         kernel_name="python3",
         resources={"metadata": {"path": str(source.parent)}},
     )
