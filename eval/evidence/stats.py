@@ -214,7 +214,8 @@ def _sentence(suite: Suite, verdict: Verdict, judged: Sequence[Record]) -> str:
         case "not supported":
             said = (
                 f"Not supported: inferior to the baseline by more than the margin of {margin} "
-                f"({where}; {full})."
+                f"({where}; {full}). Against the baseline shortened to the same layer tokens: "
+                f"{short}."
             )
         case "undecided":
             said = f"Undecided ({where}): {_why_undecided(suite, verdict, unit)} ({full})."
