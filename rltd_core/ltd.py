@@ -46,6 +46,14 @@ class RandomLTD:
     takes nothing from the global generators, differs between ranks and is repeated by a resumed
     run on the same kind of device.
 
+    Options:
+        layers: numbers of the dropping layers, from 0.
+        policy: which tokens stay; see `rltd_core.policies`.
+        protected: that many first positions are kept in every draw, such as class tokens.
+        padding_aware: draw padding, as the model's 2-D attention_mask marks it, only where a
+            sample has fewer real tokens than are kept.
+        process_group: the data-parallel ranks, if they are not all ranks.
+
     Paper: sections 1 and 2.
     Raises: ValueError for a model of no known family, with fewer than 3 layers, with layer
         numbers out of range, or with random-LTD already attached.
