@@ -69,6 +69,8 @@ def run(options: Namespace) -> int:
     """Run a suite or part of it."""
     from eval.runner import run_suite
 
+    if options.folder and options.source != "local":
+        raise UserError("--folder is for --source local; give both, or neither")
     if options.folder:
         os.environ["RLTD_LOCAL"] = options.folder
     declared = suite(options.suite, options.tier)

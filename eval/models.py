@@ -121,7 +121,6 @@ def _convert_gguf(folder: Path, gguf_file: str, target: Path) -> None:
         config.pop(entry, None)
     clean = AutoModelForCausalLM.from_config(type(quantised.config)(**config))
     clean.load_state_dict(quantised.state_dict())
-    clean.tie_weights()
     clean.save_pretrained(target)
     AutoTokenizer.from_pretrained(folder, gguf_file=gguf_file).save_pretrained(target)
 

@@ -83,6 +83,11 @@ def publish(folder: Path) -> Iterator[Path]:
         partial.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
+    except PermissionError as error:
+        raise UserError(
+            f"may not write to {folder.parent}; make it writable, or move the cache (RLTD_CACHE) or "
+            "your runs (RLTD_OUT) elsewhere"
+        ) from error
     except Exception as error:
         if _disk_is_full(error, folder.parent):
             raise UserError(

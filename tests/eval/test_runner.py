@@ -1,0 +1,191 @@
+"""A suite: what is done is skipped, what failed is kept, the rest runs side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval import runner
+from eval.errors import UserError
+from eval.paths import RESULTS
+from eval.pool import Job, Pool
+from eval.record import load_records
+from eval.runner import plan, run, run_suite, stored
+from eval.spec import Suite
+from eval.suites import suite
+from tests.eval.experiments import ARMS, arm, smoke_optimization, whole_run
+
+DIVERGING = replace(arm("baseline"), arm="diverging", optimization=smoke_optimization(peak_lr=1e30))
+
+
+def with_arms(*experiments: Any) -> Suite:
+    return replace(suite("gpt_finetune", "smoke"), arms=experiments)
+
+
+@dataclass
+class Ran:
+    """A suite of a good arm and a diverging one, after its processes ended."""
+
+    suite: Suite
+    out: Path
+    error: str
+
+    def files(self) -> dict[str, tuple[int, bytes]]:
+        """Return every file with its time and content."""
+        found = [p for p in self.out.rglob("*") if p.is_file()]
+        return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in found}
+
+
+@pytest.fixture(scope="module")
+def _ran(smoke_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    out = tmp_path_factory.mktemp("suite") / "out"
+    declared = with_arms(DIVERGING, arm())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RLTD_CACHE", str(smoke_cache))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setattr(runner, "OUT", out)
+        with pytest.raises(UserError) as caught:
+            run_suite(declared, seeds=[0], store=out, workers=2)
+    return Ran(declared, out, str(caught.value))
+
+
+@pytest.fixture
+def ran(_ran: Ran, smoke: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
+    """Return what is left of the suite that ran, and start no further process."""
+    monkeypatch.setattr(runner, "OUT", _ran.out)
+    monkeypatch.setattr(Pool, "run", lambda self, title: pytest.fail("a process was started"))
+    return _ran
+
+
+def test_a_failed_run_is_reported_and_does_not_stop_the_others(ran: Ran) -> None:
+    assert ran.error.startswith("diverging seed 0: the loss is nan at step")
+    assert "\n" not in ran.error
+    records = load_records(ran.out, "gpt_finetune")
+    states = {r.experiment.arm: r.status for r in records}
+    assert states == {"random_ltd": "ok", "diverging": "failed"}
+
+
+def test_a_run_in_a_process_gives_the_numbers_of_a_run_in_this_one(
+    ran: Ran, tmp_path: Path
+) -> None:
+    here = whole_run(arm(), tmp_path)
+    (there,) = stored(ran.out, with_arms(arm()), [0])
+    assert there.measurements == here.measurements
+    assert there.hashes == here.hashes
+    assert there.key == here.key
+
+
+def test_a_finished_run_is_skipped_and_its_files_stay_as_they_are(ran: Ran) -> None:
+    before = ran.files()
+    assert plan([arm()], [0], ran.out) == []
+    (record,) = run_suite(with_arms(arm()), seeds=[0], store=ran.out)
+    assert record.status == "ok"
+    assert ran.files() == before
+
+
+def test_finished_runs_leave_nothing_to_continue(ran: Ran) -> None:
+    work = ran.out / "work" / "gpt_finetune"
+    assert [p.name.split("-")[0] for p in work.iterdir()] == ["diverging"]
+
+
+def test_a_failed_run_is_not_run_again_unless_asked(ran: Ran) -> None:
+    assert plan([DIVERGING], [0], ran.out) == []
+    (job,) = plan([DIVERGING], [0], ran.out, retry_failed=True)
+    assert job.experiment == DIVERGING
+    with pytest.raises(UserError, match=r"diverging seed 0 failed: .*the loss is nan") as caught:
+        run_suite(ran.suite, seeds=[0], store=ran.out)
+    assert "--retry-failed runs it again" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_some_arms_of_a_suite_can_be_named(ran: Ran) -> None:
+    (record,) = run_suite(ran.suite, seeds=[0], arms=["random_ltd"], store=ran.out)
+    assert record.experiment.arm == "random_ltd"
+
+
+def test_stored_records_are_those_of_exactly_this_spec_and_these_seeds(ran: Ran) -> None:
+    assert stored(ran.out, with_arms(arm(revision=2)), [0]) == []
+    assert stored(ran.out, with_arms(arm()), [1]) == []
+    assert len(stored(ran.out, with_arms(arm()), [0, 1])) == 1
+
+
+@pytest.mark.usefixtures("smoke")
+def test_runs_are_planned_seed_by_seed(out: Path) -> None:
+    jobs = plan(suite("gpt_finetune", "smoke").arms, [1, 0], out)
+    expected = [(seed, name) for seed in (1, 0) for name in ARMS]
+    assert [(job.seed, job.experiment.arm) for job in jobs] == expected
+    assert len({job.folder for job in jobs}) == len(jobs)
+
+
+@pytest.mark.usefixtures("smoke")
+def test_a_run_for_the_record_does_not_continue_one_that_is_not(out: Path) -> None:
+    # The other's first steps may come from code that was never committed.
+    (yours,), (recorded,) = (plan([arm()], [0], store) for store in (out, RESULTS))
+    assert yours.folder != recorded.folder
+
+
+@pytest.mark.usefixtures("smoke")
+def test_a_notebook_reads_the_committed_records_unless_told_to_train(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = with_arms(arm())
+    whole_run(arm(), tmp_path)
+    monkeypatch.setattr(runner, "RESULTS", tmp_path / "store")
+    assert [r.seed for r in run(declared)] == [0]
+    assert run(declared, seeds=[7]) == []
+    trained: list[object] = []
+    monkeypatch.setattr(runner, "run_suite", lambda s, seeds: trained.append((s, seeds)) or [])
+    assert run(declared, retrain=True) == []
+    assert trained == [(declared, (0,))]
+
+
+@pytest.mark.parametrize("dirty", [True, None])
+def test_records_are_committed_only_from_a_clean_checkout(
+    monkeypatch: pytest.MonkeyPatch, dirty: bool | None
+) -> None:
+    monkeypatch.setattr(runner, "is_dirty", lambda: dirty)
+    with pytest.raises(UserError, match="--record needs a clean git checkout"):
+        run_suite(with_arms(arm()), seeds=[0], store=RESULTS)
+
+
+class Ended:
+    """A process that ended with a status."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    def poll(self) -> int:
+        return self.status
+
+
+@pytest.mark.parametrize(
+    ("status", "printed", "message"),
+    [
+        (-9, "", r"random_ltd seed 0 died \(it printed nothing\); see .*log.txt"),
+        (-11, "first\nSegmentation fault\n", r"died \(Segmentation fault\); see "),
+        (1, "Traceback\nUserError: no space\n", r"random_ltd seed 0: UserError: no space"),
+        (3, "", "was stopped from outside; run again to continue"),
+    ],
+)
+def test_a_process_that_did_not_finish_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, printed: str, message: str
+) -> None:
+    monkeypatch.setattr("eval.pool._POLL_S", 0.0)
+    job = Job(arm(), 0, tmp_path / "job")
+    job.folder.mkdir()
+    (job.folder / "log.txt").write_text(printed)
+    pool = Pool([job], store=tmp_path, workers=1, tensorboard=False)
+    monkeypatch.setattr(pool, "_start", lambda job: Ended(status))
+    with pytest.raises(UserError, match=message):
+        pool.run("a suite")
+    assert job.folder.exists()
+
+
+def test_a_half_written_progress_does_not_exist(tmp_path: Path) -> None:
+    job = Job(arm(), 0, tmp_path)
+    assert job.progress() == (0, None)
+    (tmp_path / "progress.tmp").write_text('{"st')
+    assert job.progress() == (0, None)
