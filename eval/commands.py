@@ -9,6 +9,7 @@ from argparse import Namespace
 from dataclasses import replace
 
 from eval.data.assets import ASSETS
+from eval.errors import UserError
 from eval.paths import NOTEBOOKS, OUT, RESULTS, ROOT, cache_dir, shown
 from eval.suites import SUITES, suite
 

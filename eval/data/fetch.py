@@ -85,8 +85,8 @@ def publish(folder: Path) -> Iterator[Path]:
         partial.rename(folder)
     except PermissionError as error:
         raise UserError(
-            f"may not write to {folder.parent}; make it writable, or move the cache (RLTD_CACHE) or "
-            "your runs (RLTD_OUT) elsewhere"
+            f"may not write to {folder.parent}; make it writable, or move the cache "
+            "(RLTD_CACHE) or your runs (RLTD_OUT) elsewhere"
         ) from error
     except Exception as error:
         if _disk_is_full(error, folder.parent):
