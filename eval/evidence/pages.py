@@ -81,7 +81,13 @@ def headline(parts: Sequence[Part]) -> str:
     """Return what the README shows of a suite."""
     name = parts[0].suite.name
     lines = [line for part in parts for line in _answer(part)]
-    return "\n".join([*lines, f"Details: [{name}](results/summary/{name}.md).\n"])
+    figures = [
+        f"![{name}, tier {part.tier}: validation loss of every arm]"
+        f"(results/summary/{name}-{part.tier}-curves.svg)\n"
+        for part in parts
+    ]
+    details = f"Details: [{name}](results/summary/{name}.md).\n"
+    return "\n".join([*lines, *figures, details])
 
 
 def suite_page(parts: Sequence[Part], figures: dict[str, str]) -> str:

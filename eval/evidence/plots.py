@@ -34,6 +34,7 @@ __all__ = [
 
 _COUNTS = {"": 1, " (thousands)": 1e3, " (millions)": 1e6, " (billions)": 1e9}
 _TIMES = {" (seconds)": 1, " (minutes)": 60, " (hours)": 3600}
+_LEGEND_CHARACTERS = 105
 _STYLE = Path(__file__).with_name("figures.mplstyle")
 
 
@@ -207,7 +208,10 @@ def _legend(figure: Figure, looks: dict[str, Arm], notes: dict[str, str]) -> Non
         if looks[arm].dash:
             handle.set_dashes(looks[arm].dash)
         handles.append(handle)
-    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 4))
+    # As many columns as the longest label leaves room for on the figure's width.
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(4, len(handles), _LEGEND_CHARACTERS // (longest + 8)))
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns)
 
 
 def _looks(records: Sequence[Record]) -> dict[str, Arm]:

@@ -23,7 +23,7 @@ from eval.evidence.plots import (
     verdict_data,
 )
 from eval.evidence.tables import suite_table
-from eval.paths import OUT, RESULTS, ROOT
+from eval.paths import OUT, RESULTS, ROOT, shown
 from eval.record import load_records
 from eval.spec import Suite, Tier
 from eval.suites import suite as find_suite
@@ -56,7 +56,7 @@ class Report:
         yield from (f"incomplete: {line}" for line in self.missing)
         yield from (f"left out: {line}" for line in self.left_out)
         yield from self.verdicts
-        yield from (f"wrote {path}" for path in self.written if path.suffix == ".md")
+        yield from (f"wrote {shown(path)}" for path in self.written if path.suffix == ".md")
 
 
 def build(
