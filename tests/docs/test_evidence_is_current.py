@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import nbformat
+import pytest
+
 from eval.evidence.report import stale
-from eval.paths import RESULTS
+from eval.paths import NOTEBOOKS, RESULTS
 from eval.record import load_records
 from eval.suites import SUITES, suite
 
 SIZE_LIMIT_BYTES = 20_000_000
+COPY_LIMIT_BYTES = 1_000_000
 
 
 def test_a_rebuild_from_the_committed_records_changes_no_byte() -> None:
@@ -27,3 +33,14 @@ def test_every_committed_record_belongs_to_a_declared_experiment() -> None:
 def test_results_stay_small() -> None:
     files = [p for p in RESULTS.rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files) < SIZE_LIMIT_BYTES
+
+
+@pytest.mark.parametrize("source", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda p: p.stem)
+def test_the_executed_copy_of_a_notebook_is_of_this_notebook(source: Path) -> None:
+    copy = RESULTS / "executed" / source.name
+    written, executed = (nbformat.read(path, as_version=4) for path in (source, copy))
+    assert [c.source for c in executed.cells] == [c.source for c in written.cells]
+    outputs = [o for c in executed.cells if c.cell_type == "code" for o in c.outputs]
+    assert outputs
+    assert {o.output_type for o in outputs} <= {"execute_result", "display_data"}
+    assert copy.stat().st_size < COPY_LIMIT_BYTES
