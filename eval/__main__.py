@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -56,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"rltd: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # what we print into, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("rltd: interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130

@@ -80,7 +80,10 @@ def _packages() -> Finding:
 
 def _torchvision() -> Finding:
     state = ensure_torchvision()
-    meaning = {"ok": "ok", "repaired": "built for CUDA beside CPU torch; repaired at import"}
+    meaning = {
+        "ok": "ok",
+        "repaired": "built for CUDA beside CPU torch; repaired by ./rltd, see README",
+    }
     if state in meaning:
         return Finding("torchvision", meaning[state])
     return Finding("torchvision", "absent", "pip install -r requirements.lock")

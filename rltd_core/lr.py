@@ -80,7 +80,7 @@ class ClockLR(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scheduler's state without the clock, which keeps its own."""
-        return {k: v for k, v in super().state_dict().items() if k != "_clock"}
+        return {k: v for k, v in super().state_dict().items() if k not in {"_clock", "_ltd"}}
 
 
 class LayerTokenLR(ClockLR):
@@ -129,3 +129,14 @@ class LayerTokenLR(ClockLR):
             shape=shape,
             minimum=minimum,
         )
+        self._ltd = ltd
+
+    def step(self, epoch: int | None = None) -> None:
+        """Read the clock and set the rates; after `ltd.step()`, which moves the clock.
+
+        Raises: RuntimeError if forwards wait to be counted, or the rate would stand still.
+        """
+        ltd = getattr(self, "_ltd", None)  # the constructor steps once before it is set
+        if ltd is not None and ltd.pending_layer_tokens:
+            raise RuntimeError("call ltd.step() before lr.step(): the clock has not moved")
+        super().step(epoch)

@@ -127,7 +127,7 @@ class RandomLTD:
         return {"seed": self.seed, **{name: getattr(self, name) for name in _COUNTERS}}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where `state` was taken.
+        """Continue where `state` was taken; schedule, layers and policy are this object's own.
 
         Raises: ValueError if entries are missing or unknown, or if it was made with another seed;
             nothing is changed then.

@@ -80,7 +80,9 @@ def part_of(suite: Suite, records: Sequence[Record], *, any_seed: bool = False) 
 def headline(parts: Sequence[Part]) -> str:
     """Return what the README shows of a suite."""
     name = parts[0].suite.name
-    lines = [line for part in parts for line in _answer(part)]
+    claims = [c for c in load_claims() if c.suite == name]
+    lines = [f"The claim: {c.claim} ({c.paper}).\n" for c in claims]
+    lines += [line for part in parts for line in _answer(part)]
     figures = [
         f"![{name}, tier {part.tier}: validation loss of every arm]"
         f"(results/summary/{name}-{part.tier}-curves.svg)\n"
@@ -124,7 +126,22 @@ def _answer(part: Part) -> list[str]:
     shown = table.filter([name for name in HEADLINE if name in table])
     lines = [f"Incomplete: {gap}.\n" for gap in part.gaps]
     lines += [f"**{part.conclusion}**\n", to_markdown(shown)]
-    return lines + [f"- {caveat}" for caveat in part.suite.caveats] + [""]
+    notes = [_setting(part.suite), *part.suite.caveats]
+    return lines + [f"- {note}" for note in notes] + [""]
+
+
+def _setting(suite: Suite) -> str:
+    """Say how large the runs are, from the baseline's and random-LTD's specifications."""
+    e = suite.arms[0]
+    ramps = sorted({a.kept for a in suite.arms if a.kept.ramp_steps}, key=lambda k: k.ramp_steps)
+    kept = " or ".join(f"{k.start} to {k.full} over {k.ramp_steps} steps" for k in ramps)
+    precision = {"no": "float32", "bf16": "bfloat16 autocast on float32 weights"}[e.precision]
+    return (
+        f"Size: {e.steps} steps of {e.batch} x {e.length} tokens, {precision}, "
+        f"{e.optimization.shape} learning rate after {e.optimization.warmup_steps} steps; "
+        f"random-LTD keeps {kept}; measured on {e.eval_windows} windows of the "
+        f"{e.eval_split} split."
+    )
 
 
 def _beside_paper(part: Part) -> list[str]:

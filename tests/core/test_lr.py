@@ -231,3 +231,16 @@ def test_half_a_plan_or_two_plans_are_refused(options: dict[str, int]) -> None:
     ltd = RandomLTD(tiny_model(layers=4, width=8), RAMP)
     with pytest.raises(ValueError, match="give either warmup, total, batch and length"):
         LayerTokenLR(optimizer(1), ltd, **options)
+
+
+def test_a_forgotten_step_of_the_counter_is_an_error() -> None:
+    model = tiny_model(layers=4, width=8)
+    ltd = RandomLTD(model, RAMP)
+    moved = optimizer(1)
+    lr = LayerTokenLR(moved, ltd, warmup=1, total=9, batch=1, length=12)
+    model(torch.ones(1, 12, dtype=torch.long))
+    moved.step()
+    with pytest.raises(RuntimeError, match=r"call ltd\.step\(\) before lr\.step\(\)"):
+        lr.step()
+    ltd.step()
+    lr.step()
