@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shlex
@@ -74,3 +75,12 @@ def test_every_verb_is_in_the_readme_and_every_link_leads_somewhere() -> None:
     assert set(VERBS) <= set(re.findall(r"`(?:\./rltd )?([a-z]+)", commands))
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_costs_that_the_readme_states_are_the_recorded_ones() -> None:
+    with (ROOT / "results" / "fresh_machine.csv").open() as file:
+        for row in csv.DictReader(file):
+            for unit, value in (("minutes", row["minutes"]), ("MB", row["megabytes"])):
+                if value not in {"", "0"}:
+                    shown = f"{float(value):,.0f}" if unit == "MB" else value
+                    assert re.search(rf"\b{re.escape(shown)}\s+{unit}", README), row
