@@ -152,11 +152,8 @@ def _from_data(data: dict[str, Any]) -> Record:
 
 
 def _check(record: Record) -> None:
-    numbers = (
-        {f"cost {name}": value for name, value in asdict(record.cost).items()}
-        if (record.cost)
-        else {}
-    )
+    cost = {} if record.cost is None else asdict(record.cost)
+    numbers = {f"cost {name}": value for name, value in cost.items()}
     for name, measurement in record.measurements.items():
         numbers |= {name: measurement.value, f"{name} error": measurement.standard_error}
     for name, number in numbers.items():

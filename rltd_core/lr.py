@@ -134,7 +134,7 @@ class LayerTokenLR(ClockLR):
     def step(self, epoch: int | None = None) -> None:
         """Read the clock and set the rates; after `ltd.step()`, which moves the clock.
 
-        Raises: RuntimeError if forwards wait to be counted, or the rate would stand still.
+        Raises: RuntimeError if forwards still wait to be counted: the rate would stand still.
         """
         ltd = getattr(self, "_ltd", None)  # the constructor steps once before it is set
         if ltd is not None and ltd.pending_layer_tokens:
