@@ -14,6 +14,9 @@ __all__ = ["Experiment", "Optimization", "Suite", "Tier", "content_key"]
 
 Tier = Literal["smoke", "cpu", "gpu", "paper"]
 
+_ADDED_LATER = {"kept": {"ramp_tokens": None, "rounding": "exact"}}
+"""Fields that did not exist when records were written, at the value that changes nothing."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Optimization:
@@ -76,8 +79,15 @@ class Experiment:
             raise ValueError("steps and curve_every must be at least 1")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, as it goes into the record."""
-        return asdict(self)
+        """Return plain data, as it goes into the record and its key.
+
+        A field added later is left out at its default, so that older records keep their keys.
+        """
+        data = asdict(self)
+        for part, defaults in _ADDED_LATER.items():
+            kept = {k: v for k, v in data[part].items() if k not in defaults or v != defaults[k]}
+            data[part] = kept
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Experiment:

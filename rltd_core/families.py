@@ -1,6 +1,6 @@
 """Where each architecture keeps its layers, and which layer arguments have a token axis.
 
-Data, not code: a new architecture is one more `Family` in `FAMILIES`.
+Data, not code: a new architecture is one more `Family`, in `FAMILIES` or by `register_family`.
 """
 
 from __future__ import annotations
@@ -8,11 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from torch import nn
-
-from rltd_core.compute import TransformerCost
-
-__all__ = ["FAMILIES", "Family", "Stack", "find_stack", "transformer_cost"]
+__all__ = ["FAMILIES", "Family", "register_family"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,11 +17,13 @@ class Family:
 
     name: str
     owner: str
-    """Class that owns the layer list; its call marks the start of a forward."""
+    """Class whose call is a forward of all layers and is handed the 2-D attention mask."""
     layers: str
-    """Attribute of the owner that holds the layer list."""
+    """Path, from the owner, of the layer list."""
     token_axes: Mapping[str, tuple[int, ...]]
     """Layer argument -> its token axes, counted from the end; empty for none."""
+    unbatched: frozenset[str] = frozenset()
+    """Masks that may come without their leading axes, as (S, S) or (heads, S, S)."""
     withheld: frozenset[str] = frozenset()
     """Layer arguments that a dropping layer receives as None: they describe the full sequence
     and the layer computes the same without them."""
@@ -35,15 +33,12 @@ class Family:
     """Layer arguments that cannot be cut to the kept tokens."""
     attention_output: str
     """Path, inside a layer, of the matrix behind the attention heads (for FLOPs)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """A family's layer list found in a concrete model."""
-
-    family: Family
-    owner: nn.Module
-    layers: nn.ModuleList
+    pooled: frozenset[str] = frozenset()
+    """Parts outside the layers that compute once per sequence: Class or Class.attribute."""
+    patches: str | None = None
+    """Path, from the owner, of the patch embedding of an image model."""
+    prefix: int | str = 0
+    """Tokens before the patches: how many, or the owner's attribute that says it."""
 
 
 _DECODER_WITHHELD = frozenset(
@@ -56,16 +51,18 @@ _DECODER_WITHHELD = frozenset(
     }
 )
 
-FAMILIES: tuple[Family, ...] = (
+_BERT_AXES = {
+    "attention_mask": (-2, -1),
+    "encoder_hidden_states": (),
+    "encoder_attention_mask": (-2,),
+}
+
+FAMILIES: list[Family] = [
     Family(
         name="gpt2",
         owner="GPT2Model",
         layers="h",
-        token_axes={
-            "attention_mask": (-2, -1),
-            "encoder_hidden_states": (),
-            "encoder_attention_mask": (-2,),
-        },
+        token_axes=_BERT_AXES,
         withheld=_DECODER_WITHHELD,
         attention_output="attn.c_proj",
     ),
@@ -77,49 +74,67 @@ FAMILIES: tuple[Family, ...] = (
         withheld=_DECODER_WITHHELD,
         attention_output="self_attn.o_proj",
     ),
-)
+    Family(
+        name="bert",
+        owner="BertModel",
+        layers="encoder.layer",
+        token_axes=_BERT_AXES,
+        withheld=_DECODER_WITHHELD,
+        attention_output="attention.output.dense",
+        pooled=frozenset(
+            {
+                "BertPooler",
+                "BertPreTrainingHeads.seq_relationship",
+                "BertOnlyNSPHead",
+                "BertForSequenceClassification.classifier",
+                "BertForMultipleChoice.classifier",
+            }
+        ),
+    ),
+    Family(
+        name="roberta",
+        owner="RobertaModel",
+        layers="encoder.layer",
+        token_axes=_BERT_AXES,
+        withheld=_DECODER_WITHHELD,
+        attention_output="attention.output.dense",
+        pooled=frozenset(
+            {"RobertaPooler", "RobertaClassificationHead", "RobertaForMultipleChoice.classifier"}
+        ),
+    ),
+    Family(
+        name="vit",
+        owner="ViTModel",
+        layers="layers",
+        token_axes={"attention_mask": (-2, -1)},
+        attention_output="attention.o_proj",
+        pooled=frozenset({"ViTPooler", "ViTForImageClassification.classifier"}),
+        patches="embeddings.patch_embeddings",
+        prefix=1,
+    ),
+    Family(
+        name="timm_vit",
+        owner="VisionTransformer",
+        layers="blocks",
+        token_axes={"attn_mask": (-2, -1)},
+        unbatched=frozenset({"attn_mask"}),
+        attention_output="attn.proj",
+        pooled=frozenset({"VisionTransformer.head", "VisionTransformerDistilled.head_dist"}),
+        patches="patch_embed",
+        prefix="num_prefix_tokens",
+    ),
+]
 
 
-def find_stack(model: nn.Module) -> Stack:
-    """Find the one layer list of a known family in `model`.
+def register_family(family: Family) -> None:
+    """Make an architecture known to `RandomLTD`, from now on and in this process.
 
-    Subclasses count as their family, so wrapped classes (FSDP2 and the like) are found.
-
-    Raises: ValueError if there is none, or more than one (attach to the part you mean).
+    Raises: ValueError if its name or its owner is taken.
     """
-    found = [
-        Stack(family, module, getattr(module, family.layers))
-        for module in model.modules()
-        for family in FAMILIES
-        if family.owner in (c.__name__ for c in type(module).__mro__)
-    ]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        owners = ", ".join(f"{f.owner} ({f.name})" for f in FAMILIES)
-        raise ValueError(
-            f"{type(model).__name__} has no layer list of a known family; known are {owners}. "
-            "Describe yours as a Family and add it to rltd_core.families.FAMILIES"
-        )
-    names = ", ".join(type(s.owner).__name__ for s in found)
-    raise ValueError(
-        f"{type(model).__name__} holds several layer lists ({names}): pass one of them"
-    )
-
-
-def transformer_cost(model: nn.Module, stack: Stack, num_dropping: int) -> TransformerCost:
-    """Read off the model what `TransformerCost` counts: matrices inside and outside the blocks."""
-    block = stack.layers[0]
-    inside = {id(m) for layer in stack.layers for m in layer.modules()}
-    heads = [m for m in model.modules() if isinstance(m, nn.Linear) and id(m) not in inside]
-    projection = block.get_submodule(stack.family.attention_output)
-    weight = block.get_parameter(f"{stack.family.attention_output}.weight")
-    # nn.Linear keeps (out, in) and says so; transformers' Conv1D keeps (in, out).
-    heads_width = int(getattr(projection, "in_features", weight.shape[0]))
-    return TransformerCost(
-        num_layers=len(stack.layers),
-        num_dropping=num_dropping,
-        block_weights=sum(p.numel() for p in block.parameters() if p.ndim == 2),
-        attention_width=heads_width,
-        head_weights=sum(m.weight.numel() for m in heads),
-    )
+    for known in FAMILIES:
+        if family.name == known.name or family.owner == known.owner:
+            raise ValueError(
+                f"family {known.name!r} already describes {known.owner}; choose another name, or "
+                "remove it from rltd_core.families.FAMILIES"
+            )
+    FAMILIES.append(family)

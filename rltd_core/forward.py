@@ -36,6 +36,7 @@ class TrainingForward:
     """The draw, or None if this forward drops nothing."""
     tokens: int = 0
     layer_tokens: int = 0
+    effective_tokens: int = 0
     begun: bool = False
     """Whether the first layer has been reached."""
     ended: bool = False
@@ -44,6 +45,8 @@ class TrainingForward:
     """Whether the whole model has been recomputed for this forward."""
     ambiguous: bool = False
     """Whether the forward before read the same input and may yet be recomputed."""
+    by_part: bool = False
+    """Whether a method of the owner ran the layers, such as `forward_features`, not its call."""
 
     def recognise(self, name: str | int, x: Tensor) -> None:
         """Remember where a module's input lies, or recognise it while recomputing.
@@ -66,14 +69,15 @@ class Forwards:
     """The training forwards of the module that owns the layers.
 
     `begin(forward, hidden_BSD)` is called once a forward, at the first layer, where the shape and
-    device of the hidden states are known; `end(forward)` once, when the owner returns. Neither is
-    called in evaluation, for a forward that is handed a cache, or while recomputing.
+    device of the hidden states are known; `end(forward)` once, when the owner returns (or, where
+    one of its methods was called instead of itself, the last layer). Neither is called in
+    evaluation, for a forward that is handed a cache, or while recomputing.
     """
 
     def __init__(
         self,
         owner: nn.Module,
-        first_layer: nn.Module,
+        layers: nn.ModuleList | nn.Sequential,
         *,
         begin: Callable[[TrainingForward, Tensor], None],
         end: Callable[[TrainingForward], None],
@@ -82,13 +86,14 @@ class Forwards:
         self.current: TrainingForward | None = None
         self._owner = owner
         self._begin, self._end = begin, end
-        self._cached = False
+        self._cached = self._called = False
         self._steps_since_drop = 2
         self._handles = [
             owner.register_forward_pre_hook(self._on_call, with_kwargs=True),
             owner.register_forward_hook(self._on_return),
             owner.register_forward_hook(self._on_exit, always_call=True),
-            first_layer.register_forward_pre_hook(self._on_first_layer, with_kwargs=True),
+            layers[0].register_forward_pre_hook(self._on_first_layer, with_kwargs=True),
+            layers[-1].register_forward_hook(self._on_last_layer),
         ]
 
     def kept_BK(self, ordinal: int, hidden_BSD: Tensor) -> Tensor | None:
@@ -96,6 +101,11 @@ class Forwards:
         forward = self.current
         if forward is None or self._steps_since_drop > 1 or self._plain():
             return None
+        if forward.ended and not in_backward():
+            raise RuntimeError(
+                f"a dropping layer runs outside a forward of {type(self._owner).__name__}: call "
+                "the model, or eval() or detach() to run single layers"
+            )
         forward.recognise(ordinal, hidden_BSD)
         return None if forward.kept_LBK is None else forward.kept_LBK[ordinal]
 
@@ -112,23 +122,33 @@ class Forwards:
         return self._cached or not (self._owner.training or in_backward())
 
     def _on_call(self, owner: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if getattr(owner, "_is_replica", False):
+            raise RuntimeError(
+                "nn.DataParallel runs copies of the model in threads, which cannot share a draw; "
+                "use one process per device (torchrun, DistributedDataParallel)"
+            )
         named = by_name(owner, args, kwargs)
+        self._called = True
         self._cached = named.get("past_key_values") is not None
         if self._plain():
             return
         source = next((v for v in named.values() if isinstance(v, Tensor)), None)
         if in_backward() and self.current is not None:
             self._recompute(self.current, source)
-            return
+        else:
+            self._start(source, named.get("attention_mask"))
+
+    def _start(self, source: Tensor | None, attention_mask: Tensor | None) -> TrainingForward:
         before, self.count = self.current, self.count + 1
-        self.current = TrainingForward(self.count, named.get("attention_mask"))
+        self.current = forward = TrainingForward(self.count, attention_mask)
         if source is not None:
-            self.current.recognise(_MODEL, source)
-            self.current.ambiguous = (
+            forward.recognise(_MODEL, source)
+            forward.ambiguous = (
                 before is not None
                 and not before.recomputed
-                and before.addresses.get(_MODEL) == self.current.addresses.get(_MODEL, -1)
+                and before.addresses.get(_MODEL) == forward.addresses.get(_MODEL, -1)
             )
+        return forward
 
     def _recompute(self, forward: TrainingForward, source: Tensor | None) -> None:
         """Go on with the forward that whole-model checkpointing runs a second time."""
@@ -140,10 +160,15 @@ class Forwards:
     def _on_first_layer(
         self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        forward = self.current
-        if self._plain() or forward is None or forward.begun:
+        if self._plain():
             return
-        self._begin(forward, hidden_states(layer, args, kwargs))
+        hidden_BSD = hidden_states(layer, args, kwargs)
+        if not self._called and not in_backward():
+            self._start(None, None).by_part = True
+        forward = self.current
+        if forward is None or forward.begun:
+            return
+        self._begin(forward, hidden_BSD)
         forward.begun = True
         if forward.kept_LBK is not None:
             self._steps_since_drop = 0
@@ -154,8 +179,12 @@ class Forwards:
             forward.ended = True
             self._end(forward)
 
+    def _on_last_layer(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if self.current is not None and self.current.by_part:
+            self._on_return(self._owner, args, output)
+
     def _on_exit(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self._cached = False
+        self._cached = self._called = False
 
 
 def draw_generator(device: torch.device, *, seed: int, rank: int, forward: int) -> torch.Generator:

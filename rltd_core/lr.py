@@ -24,8 +24,8 @@ SHAPES: dict[str, Callable[[float], float]] = {
 
 
 _TWO_FORMS = (
-    "give either warmup, total, batch and length (steps of the planned run), or "
-    "warmup_layer_tokens and total_layer_tokens"
+    "give either warmup, total, batch and length (steps of the planned run; authors_form needs "
+    "them), or warmup_layer_tokens and total_layer_tokens"
 )
 
 
@@ -91,10 +91,14 @@ class LayerTokenLR(ClockLR):
     `warmup_layer_tokens` and `total_layer_tokens` outright. With nothing dropped this is the
     ordinary step-indexed schedule, to the last bit.
 
-    Paper: section 3.
-    Deviation: the authors convert the warmup at full length, which makes it last more steps, and
-        approximate the total; here both are the planned steps' own sums.
-    Raises: ValueError if neither or both forms are given, and what `ClockLR` raises.
+    With `authors_form` the warmup is converted at full length, so that it lasts more steps, the
+    total is predicted without the staircase (`TransformerCost.authors_total`), and the decay
+    ends one warmup before it.
+
+    Paper: section 3; the authors' form is 3.2.
+    Deviation: without `authors_form`, warmup and total are the planned steps' own sums.
+    Raises: ValueError if neither or both forms are given, `authors_form` without planned steps,
+        and what `ClockLR` and `authors_total` raise.
     """
 
     def __init__(
@@ -110,14 +114,15 @@ class LayerTokenLR(ClockLR):
         total_layer_tokens: int | None = None,
         shape: str = "cosine",
         minimum: float = 0.0,
+        authors_form: bool = False,
     ) -> None:
         planned = (warmup, total, batch, length)
         if warmup_layer_tokens is None and total_layer_tokens is None:
             if warmup is None or total is None or batch is None or length is None:
                 raise ValueError(_TWO_FORMS)
-            run = partial(ltd.cost.run_layer_tokens, ltd.schedule, batch=batch, length=length)
-            warmup_layer_tokens, total_layer_tokens = run(num_steps=warmup), run(num_steps=total)
-        elif planned != (None, None, None, None):
+            convert = _authors_form if authors_form else _planned_sums
+            warmup_layer_tokens, total_layer_tokens = convert(ltd, warmup, total, batch, length)
+        elif planned != (None, None, None, None) or authors_form:
             raise ValueError(_TWO_FORMS)
         if warmup_layer_tokens is None or total_layer_tokens is None:
             raise ValueError(_TWO_FORMS)
@@ -140,3 +145,18 @@ class LayerTokenLR(ClockLR):
         if ltd is not None and ltd.pending_layer_tokens:
             raise RuntimeError("call ltd.step() before lr.step(): the clock has not moved")
         super().step(epoch)
+
+
+def _planned_sums(
+    ltd: RandomLTD, warmup: int, total: int, batch: int, length: int
+) -> tuple[int, int]:
+    run = partial(ltd.cost.run_layer_tokens, ltd.schedule, batch=batch, length=length)
+    return run(num_steps=warmup), run(num_steps=total)
+
+
+def _authors_form(
+    ltd: RandomLTD, warmup: int, total: int, batch: int, length: int
+) -> tuple[int, int]:
+    at_full_length = ltd.cost.num_layers * warmup * batch * length
+    predicted = ltd.cost.authors_total(ltd.schedule, num_steps=total, batch=batch, length=length)
+    return at_full_length, predicted - at_full_length

@@ -6,32 +6,28 @@ Letters: L layers, B batch, S sequence, K kept, D width.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from rltd_core.compute import TransformerCost
-from rltd_core.families import find_stack, transformer_cost
+from rltd_core.deepspeed import read_deepspeed
 from rltd_core.forward import Forwards, TrainingForward, draw_generator
 from rltd_core.policies import Policy, random_per_layer
 from rltd_core.schedule import KeptLength
+from rltd_core.stack import Stack, dropping_layers, find_stack, fixed_length, transformer_cost
 from rltd_core.surgery import DroppingLayer
 
 __all__ = ["RandomLTD"]
 
-_COUNTERS = (
-    "steps",
-    "forwards",
-    "tokens",
-    "layer_tokens",
-    "pending_tokens",
-    "pending_layer_tokens",
-)
+_COUNTED = ("tokens", "layer_tokens", "effective_tokens")
+_COUNTERS = ("steps", "forwards", *_COUNTED, *(f"pending_{name}" for name in _COUNTED))
 
 
 class RandomLTD:
@@ -73,18 +69,19 @@ class RandomLTD:
     ) -> None:
         self.schedule = schedule
         self.seed = seed
-        self.steps = self.tokens = self.layer_tokens = 0
-        self.pending_tokens = self.pending_layer_tokens = 0
+        self.steps = self.tokens = self.layer_tokens = self.effective_tokens = 0
+        self.pending_tokens = self.pending_layer_tokens = self.pending_effective_tokens = 0
         self._stack = find_stack(model)
         owner, all_layers = self._stack.owner, self._stack.layers
         _refuse_second_attachment(owner)
-        self.layers = _dropping_layers(len(all_layers), layers)
+        _refuse_short_schedule(schedule, self._stack)
+        self.layers = dropping_layers(len(all_layers), layers)
         self.cost: TransformerCost = transformer_cost(model, self._stack, len(self.layers))
         self._policy = policy
         self._protected = protected
         self._padding_aware = padding_aware
         self._group = process_group
-        self._forwards = Forwards(owner, all_layers[0], begin=self._begin, end=self._end)
+        self._forwards = Forwards(owner, all_layers, begin=self._begin, end=self._end)
         self._dropping = [
             DroppingLayer(
                 all_layers[index], self._stack.family, partial(self._forwards.kept_BK, ordinal)
@@ -92,10 +89,32 @@ class RandomLTD:
             for ordinal, index in enumerate(self.layers)
         ]
 
+    @classmethod
+    def from_deepspeed(
+        cls, model: nn.Module, config: Mapping[str, Any] | str | Path, **options: Any
+    ) -> Self:
+        """Attach with the schedule and the layers of DeepSpeed's whole JSON.
+
+        `options` are those of the constructor. Not taken over, because the model tells them:
+        model_type, model_mask_name.
+
+        Raises: ValueError for a malformed configuration, or one for another model.
+        """
+        read = read_deepspeed(config)
+        schedule = KeptLength.from_deepspeed(config)
+        if not read.batch_first:
+            raise ValueError(
+                "hidden_state_order is seq_batch_dim; the known families are batch-first"
+            )
+        found = len(find_stack(model).layers)
+        if read.num_layers != found:
+            raise ValueError(f"total_layer_num is {read.num_layers}, the model has {found} layers")
+        return cls(model, schedule, layers=read.layers, **options)
+
     @property
     def kept(self) -> int:
         """The current kept length, in tokens."""
-        return self.schedule(self.steps)
+        return self.schedule(self.steps if self.schedule.unit == "steps" else self.tokens)
 
     @property
     def kept_LBK(self) -> Tensor | None:
@@ -110,15 +129,15 @@ class RandomLTD:
 
     def step(self) -> None:
         """Commit the forwards since the last step, over all ranks, and advance the schedule."""
-        counts = [self.pending_tokens, self.pending_layer_tokens]
+        counts = [getattr(self, f"pending_{name}") for name in _COUNTED]
         if _distributed():
             device = next(self._stack.owner.parameters()).device
             total = torch.tensor(counts, dtype=torch.int64, device=device)
             dist.all_reduce(total, group=self._group)
             counts = total.tolist()
-        self.tokens += counts[0]
-        self.layer_tokens += counts[1]
-        self.pending_tokens = self.pending_layer_tokens = 0
+        for name, count in zip(_COUNTED, counts):
+            setattr(self, name, getattr(self, name) + count)
+            setattr(self, f"pending_{name}", 0)
         self.steps += 1
         self._forwards.stepped()
 
@@ -147,6 +166,10 @@ class RandomLTD:
         self._forwards.count = counters.pop("forwards")
         for name, value in counters.items():
             setattr(self, name, value)
+
+    def is_attached_to(self, model: nn.Module) -> bool:
+        """Whether `model` holds the layers that this object drops tokens in."""
+        return any(module is self._stack.owner for module in model.modules())
 
     def detach(self) -> None:
         """Give the model back as it was. Detaching twice does nothing."""
@@ -179,17 +202,25 @@ class RandomLTD:
                 f"this batch is {length} tokens long, but the schedule is full at "
                 f"{self.schedule.full}: it would never train at full length; raise `full`"
             )
-        if self.kept < length:
-            forward.kept_LBK = self._draw(forward, batch, length, hidden_BSD.device)
+        if self._padding_aware and forward.by_part:
+            raise ValueError(
+                "padding_aware reads the attention_mask that the model is called with: call "
+                f"{type(self._stack.owner).__name__} itself, not one of its methods"
+            )
+        kept = self.kept
+        if kept < length:
+            forward.kept_LBK = self._draw(forward, batch, length, kept, hidden_BSD.device)
         forward.tokens = batch * length
-        forward.layer_tokens = batch * self.cost.layer_tokens(self.kept, length)
+        forward.layer_tokens = batch * self.cost.layer_tokens(kept, length)
+        forward.effective_tokens = batch * self.cost.effective_tokens(kept, length)
 
     def _end(self, forward: TrainingForward) -> None:
         self.pending_tokens += forward.tokens
         self.pending_layer_tokens += forward.layer_tokens
+        self.pending_effective_tokens += forward.effective_tokens
 
     def _draw(
-        self, forward: TrainingForward, batch: int, length: int, device: torch.device
+        self, forward: TrainingForward, batch: int, length: int, kept: int, device: torch.device
     ) -> Tensor:
         rank = dist.get_rank(self._group) if _distributed() else 0
         generator = draw_generator(device, seed=self.seed, rank=rank, forward=forward.number)
@@ -197,7 +228,7 @@ class RandomLTD:
             len(self.layers),
             batch,
             length,
-            self.kept,
+            kept,
             generator=generator,
             valid_BS=_real_tokens(forward.attention_mask) if self._padding_aware else None,
             protected=self._protected,
@@ -208,26 +239,21 @@ def _distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def _dropping_layers(num_layers: int, chosen: Iterable[int] | None) -> tuple[int, ...]:
-    if chosen is None:
-        if num_layers < 3:
-            raise ValueError(
-                f"random-LTD keeps the first and the last layer full, so it needs at least 3 "
-                f"layers; this model has {num_layers}"
-            )
-        return tuple(range(1, num_layers - 1))
-    layers = tuple(sorted(set(chosen)))
-    if not layers or layers[0] < 0 or layers[-1] >= num_layers:
-        raise ValueError(f"layers must name some of 0..{num_layers - 1}, got {list(layers)}")
-    return layers
-
-
 def _real_tokens(mask: Tensor | None) -> Tensor | None:
     if mask is not None and mask.ndim != 2:
         raise ValueError(
             f"padding_aware reads the model's 2-D attention_mask, got one of {mask.ndim} axes"
         )
     return mask
+
+
+def _refuse_short_schedule(schedule: KeptLength, stack: Stack) -> None:
+    length = fixed_length(stack)
+    if length is not None and schedule.full < length:
+        raise ValueError(
+            f"full is {schedule.full}, but this {type(stack.owner).__name__} always has {length} "
+            "tokens: it would never train at full length; raise `full`"
+        )
 
 
 def _refuse_second_attachment(owner: nn.Module) -> None:

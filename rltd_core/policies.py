@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rltd_core.tokens import sample_kept
 
-__all__ = ["Policy", "random_per_layer", "replay"]
+__all__ = ["Policy", "random_per_layer", "random_shared", "replay"]
 
 
 class Policy(Protocol):
@@ -36,6 +36,29 @@ class Policy(Protocol):
 
 random_per_layer: Policy = sample_kept
 """random-LTD: every layer and every sample draws its own uniform subset. Paper: section 1."""
+
+
+def random_shared(
+    num_layers: int,
+    batch: int,
+    length: int,
+    kept: int,
+    *,
+    generator: torch.Generator,
+    valid_BS: Tensor | None = None,
+    protected: int = 0,
+) -> Tensor:
+    """Let every layer draw one uniform subset, which all samples of the batch share.
+
+    Raises: ValueError where the draw should mind padding, which differs between samples.
+    """
+    if valid_BS is not None:
+        raise ValueError(
+            "a draw shared by the batch cannot be padding-aware: padding differs between samples; "
+            "use random_per_layer, or padding_aware=False"
+        )
+    one_L1K = sample_kept(num_layers, 1, length, kept, generator=generator, protected=protected)
+    return one_L1K.expand(-1, batch, -1)
 
 
 def replay(kept_LBK: Tensor) -> Policy:

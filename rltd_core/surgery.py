@@ -97,6 +97,8 @@ class DroppingLayer:
         if isinstance(value, tuple | list):
             return type(value)(self._shorten(name, v, kept_BK, hidden_BSD) for v in value)
         if name in self._family.token_axes:
+            if name in self._family.unbatched and isinstance(value, Tensor):
+                value = value[(None,) * (4 - value.ndim)]  # (batch, heads, query, key)
             return _cut_axes(name, value, self._family.token_axes[name], kept_BK, hidden_BSD)
         _refuse_sequence_sized(name, value, hidden_BSD.shape[1], self._family)
         return value

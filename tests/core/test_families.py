@@ -11,7 +11,7 @@ from torch import nn
 
 from rltd_core import KeptLength, RandomLTD
 from rltd_core.families import FAMILIES as KNOWN
-from rltd_core.families import find_stack, transformer_cost
+from rltd_core.stack import find_stack, transformer_cost
 from tests.core.reference import layer_list
 from tests.core.tiny import FAMILIES, LAYERS, VOCAB, WIDTH, tiny_model
 

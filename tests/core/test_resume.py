@@ -99,8 +99,10 @@ def test_the_state_is_plain_integers() -> None:
         "forwards": 4,
         "tokens": 2 * 4 * 24,
         "layer_tokens": 2 * 4 * (2 * 24 + 3 * 8),
+        "effective_tokens": 2 * 4 * ((2 * 24 + 3 * 8) // 5),
         "pending_tokens": 0,
         "pending_layer_tokens": 0,
+        "pending_effective_tokens": 0,
     }
 
 

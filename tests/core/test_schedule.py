@@ -111,5 +111,5 @@ def test_an_impossible_schedule_is_refused(change: dict[str, int], message: str)
 
 
 def test_a_step_before_the_first_is_refused() -> None:
-    with pytest.raises(ValueError, match="steps count from 0, got -1"):
+    with pytest.raises(ValueError, match="steps and tokens count from 0, got -1"):
         KeptLength(start=8, full=64, ramp_steps=10)(-1)

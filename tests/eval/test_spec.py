@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -20,6 +20,7 @@ from eval.runner import plan
 from eval.spec import Experiment, content_key
 from eval.suites import SUITES, suite
 from rltd_core import KeptLength
+from rltd_core.schedule import Rounding
 from tests.eval.experiments import ARMS, arm, smoke_optimization
 
 ASSETS = {"model": "package:" + "0" * 64, "data": "hub:a/b@c"}
@@ -39,6 +40,11 @@ def changed_specs() -> Iterator[tuple[str, Experiment]]:
     for name in ("start", "ramp_steps", "quantum"):  # `full` is the length
         kept = replace(experiment.kept, **{name: getattr(experiment.kept, name) + 1})
         yield f"kept.{name}", replace(experiment, kept=kept)
+    in_tokens = replace(experiment.kept, ramp_steps=None, ramp_tokens=experiment.kept.ramp_steps)
+    yield "kept.ramp_tokens", replace(experiment, kept=in_tokens)
+    for rounding in get_args(Rounding)[1:]:
+        kept = replace(experiment.kept, rounding=rounding)
+        yield f"kept.rounding={rounding}", replace(experiment, kept=kept)
     for field in fields(experiment.optimization):
         value = another(getattr(experiment.optimization, field.name))
         optimization = replace(experiment.optimization, **{field.name: value})
@@ -57,7 +63,11 @@ def test_the_changes_below_cover_every_field() -> None:
     optimization = {f"optimization.{f.name}" for f in fields(smoke_optimization())}
     kept = {f"kept.{f.name}" for f in fields(KeptLength)} - {"kept.full"}
     own = {f.name for f in fields(Experiment)} - PART_OF_ANOTHER
-    assert CHANGES.keys() == optimization | kept | own
+    assert {name.partition("=")[0] for name in CHANGES} == optimization | kept | own
+
+
+def test_a_field_added_later_leaves_the_spec_of_older_records_as_it_was() -> None:
+    assert arm().to_dict()["kept"].keys() == {"start", "full", "ramp_steps", "quantum"}
 
 
 @pytest.mark.parametrize("name", CHANGES)
