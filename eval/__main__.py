@@ -20,6 +20,7 @@ VERBS = {
     "run": "run a suite, or some of its arms and seeds",
     "status": "what is done, under way, failed or missing",
     "report": "rebuild tables, figures and the README's headline from the committed records",
+    "bench": "time training steps with and without dropping, interleaved",
     "assets": "the packages with weights and data: list or fetch them",
     "doctor": "what this machine has, what is missing, and the remedy",
 }
@@ -34,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     }
     _reproduce_options(by_name["reproduce"])
     _run_options(by_name["run"])
+    _bench_options(by_name["bench"])
     by_name["test"].add_argument("pytest", nargs="*", help="arguments for pytest, then run alone")
     by_name["report"].add_argument(
         "--execute", action="store_true", help="execute the notebooks into results/executed, too"
@@ -84,6 +86,23 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     add("--record", action="store_true", help="write into results/ (clean checkout)")
     add("--retry-failed", action="store_true", help="run again what failed before")
     add("--tensorboard", action="store_true", help="write out/tensorboard")
+
+
+def _bench_options(bench: argparse.ArgumentParser) -> None:
+    add = bench.add_argument
+    add("what", choices=["step"], help="step: one training step, baseline : attached : dropping")
+    add("--tier", default="cpu", choices=["smoke", "cpu", "gpu"], help="which models")
+    add(
+        "--models", nargs="+", help="instead: names of shapes, timm:MODEL, or folders with a config"
+    )
+    add("--kept", nargs="+", type=float, default=[0.5, 0.25], help="kept fractions of the length")
+    add("--rounds", type=int, default=20, help="steps of every arm")
+    add("--length", type=int, help="tokens of a sequence, for --models")
+    add("--batch", type=int, help="sequences of a step, for --models")
+    add("--device", choices=["cpu", "cuda"], help="cuda at tier gpu, else cpu, unless named")
+    add("--precision", choices=["float32", "bfloat16"], help="bfloat16 on cuda, unless named")
+    add("--threads", type=int, help="of the CPU; one per core, unless named")
+    add("--record", action="store_true", help="write into results/bench (clean checkout)")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from eval.suites import SUITES, suite
 
 __all__ = [
     "assets",
+    "bench",
     "doctor",
     "lab",
     "list_suites",
@@ -117,6 +118,13 @@ def report(options: Namespace) -> int:
         for path in execute_all(RESULTS / "executed", parameters={}):
             print(shown(path))
     return 0
+
+
+def bench(options: Namespace) -> int:
+    """Time training steps and print the ratios."""
+    from eval.bench.command import bench_step
+
+    return bench_step(options)
 
 
 def assets(options: Namespace) -> int:

@@ -21,13 +21,27 @@ from eval.models import MODELS, weights_sha256
 from eval.paths import ROOT
 from eval.spec import Experiment
 
-__all__ = ["asset_hashes", "is_dirty", "provenance"]
+__all__ = ["asset_hashes", "is_dirty", "origin", "provenance"]
 
-_PACKAGES = ("torch", "transformers", "accelerate", "datasets", "gguf", "numpy", "tokenizers")
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "timm",
+    "accelerate",
+    "datasets",
+    "gguf",
+    "numpy",
+    "tokenizers",
+)
 
 
 def provenance(experiment: Experiment) -> dict[str, Any]:
-    """Return what a record says about its origin."""
+    """Return what a run's record says about its origin."""
+    return {**origin(), "assets": asset_hashes(experiment)}
+
+
+def origin() -> dict[str, Any]:
+    """Return when, from which code, with which packages and on which machine."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "HEAD"),
@@ -35,7 +49,6 @@ def provenance(experiment: Experiment) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "hardware": _hardware(),
-        "assets": asset_hashes(experiment),
     }
 
 

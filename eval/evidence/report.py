@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from eval.bench.records import load_bench
 from eval.errors import UserError
+from eval.evidence.bench_page import bench_headline, bench_page, bench_table
 from eval.evidence.pages import Part, headline, part_of, suite_page, yours_page
 from eval.evidence.plots import (
     curve_data,
@@ -79,6 +81,11 @@ def build(
             tables = [suite_table(part.suite, part.records) for part in group]
             pd.concat(tables).to_csv(made / f"{name}.csv", index=False, lineterminator="\n")
             text = with_headline(text, name, headline(group))
+        if timings := load_bench(store_from):
+            (made / "bench_step.md").write_text(bench_page(timings))
+            table = bench_table(timings)
+            table.to_csv(made / "bench_step.csv", index=False, lineterminator="\n")
+            text = with_headline(text, "bench_step", bench_headline(timings))
         written = _publish(made, summary_dir)
     readme.write_text(text)
     return _report(parts, (*written, readme))

@@ -1,0 +1,108 @@
+"""The page of the timings: measured step-time ratios beside the computed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from eval.bench.ratios import ratios
+from eval.bench.records import BenchRecord
+from eval.bench.step import ATTACHED, BASELINE, Timing
+from eval.evidence.formatting import percent, to_markdown
+
+__all__ = ["bench_headline", "bench_page", "bench_table", "step_table"]
+
+_SHOWN = ("model", "kept", "whole step", "FLOPs", "layer tokens", "saved of FLOPs' saving")
+_EXPLAINED = """\
+One training step (forward, backward, AdamW) of each arm, once a round in random order; every ratio
+is paired with the baseline's step of the same round: geometric mean over n rounds with its 90 %
+Student-t interval. *Forward + backward* is what FLOPs count; the whole step has the optimizer too,
+whose share is that of the arm's own step. *Attached*: the hooks are there and nothing is dropped.
+*Saved of the FLOPs' saving*: how much of the saving that FLOPs promise (attention and head counted)
+forward and backward really keep.
+"""
+
+
+def bench_page(records: Sequence[BenchRecord]) -> str:
+    """Return the page of all records."""
+    lines = ["# Step times\n", _EXPLAINED]
+    for record in records:
+        lines += [f"## Tier {record.tier}: {_machine(record)}\n"]
+        lines += [to_markdown(step_table(record.timings)), _context(record)]
+    return "\n".join(lines)
+
+
+def bench_headline(records: Sequence[BenchRecord]) -> str:
+    """Return what the README shows: the newest record of each tier."""
+    newest = {record.tier: record for record in records}
+    lines = []
+    for record in newest.values():
+        table = step_table(record.timings)
+        shown = table.query("kept != 'baseline'").filter(_SHOWN)
+        lines += [f"Tier {record.tier}, {_machine(record)}:\n", to_markdown(shown)]
+    return "\n".join([*lines, "Details: [step times](results/summary/bench_step.md).\n"])
+
+
+def bench_table(records: Sequence[BenchRecord]) -> pd.DataFrame:
+    """Return the ratios of all records, raw."""
+    tables = []
+    for record in records:
+        table = ratios(record.timings)
+        table.insert(0, "tier", record.tier)
+        table.insert(1, "created", record.provenance["created"])
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def step_table(timings: Sequence[Timing]) -> pd.DataFrame:
+    """Return the ratios for reading: one row an arm and model, ratios to the baseline."""
+    rows = []
+    for row in ratios(timings).to_dict("records"):
+        saved = row["saving_over_flop_saving"]
+        rows.append(
+            {
+                "model": f"{row['shape']}, {row['batch']} x {row['length']}",
+                "kept": _kept(row),
+                "n": row["n"],
+                "forward + backward": _with_interval(row, "compute"),
+                "whole step": _with_interval(row, "step"),
+                "FLOPs": f"{row['flop_ratio']:.3f}",
+                "layer tokens": f"{row['layer_token_ratio']:.3f}",
+                "saved of FLOPs' saving": "" if pd.isna(saved) else f"{saved:.2f}",
+                "optimizer's share": percent(row["optimizer_frac"]),
+                "seconds a step": f"{row['step_s']:.3f}",
+                "peak GiB": "" if pd.isna(row["peak_gib"]) else f"{row['peak_gib']:.2f}",
+            }
+        )
+    if not any(row["peak GiB"] for row in rows):
+        rows = [{k: v for k, v in row.items() if k != "peak GiB"} for row in rows]
+    return pd.DataFrame(rows)
+
+
+def _kept(row: dict) -> str:
+    if row["arm"] == BASELINE:
+        return "baseline"
+    if row["arm"] == ATTACHED:
+        return "all (attached)"
+    return f"{row['kept']} ({row['kept'] / row['length']:.2f})"
+
+
+def _with_interval(row: dict, name: str) -> str:
+    mean, low, high = row[f"{name}_ratio"], row[f"{name}_low"], row[f"{name}_high"]
+    if pd.isna(low):
+        return f"{mean:.3f}"
+    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _machine(record: BenchRecord) -> str:
+    hardware, timing = record.provenance["hardware"], record.timings[0]
+    if timing.device == "cpu":
+        return f"{hardware['cpu']}, {timing.threads} threads, {timing.precision}"
+    return f"{hardware['gpu']}, {timing.precision}"
+
+
+def _context(record: BenchRecord) -> str:
+    packages = record.provenance["packages"]
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "timm"))
+    return f"Taken {record.provenance['created'][:10]} with {versions}.\n"
