@@ -19,11 +19,18 @@ from eval.paths import NOTEBOOKS
 __all__ = ["execute", "execute_all", "parameter_names"]
 
 _TIMEOUT_S = 24 * 3600
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def execute_all(target: Path, parameters: Mapping[str, Any]) -> list[Path]:
-    """Execute every notebook into the folder `target`; return the executed copies."""
-    return [execute(path, target, parameters) for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+    """Execute every notebook into the folder `target`; return the executed copies.
+
+    Each is given those of the parameters that it has.
+    """
+    return [
+        execute(path, target, {k: v for k, v in parameters.items() if k in _known(path)})
+        for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+    ]
 
 
 def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> Path:
@@ -58,7 +65,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> Path:
             f"{source.name} failed: {error.ename}: {error.evalue}; see {copy}"
         ) from None
     finally:
-        _drop_clock(notebook)
+        _tidy(notebook)
         nbformat.write(notebook, copy)
     return copy
 
@@ -73,7 +80,14 @@ def parameter_names(notebook: nbformat.NotebookNode) -> tuple[int, set[str]]:
     raise UserError("the notebook has no cell tagged `parameters`")
 
 
-def _drop_clock(notebook: nbformat.NotebookNode) -> None:
-    """Remove when each cell ran: it makes every execution differ."""
+def _known(path: Path) -> set[str]:
+    return parameter_names(nbformat.read(path, as_version=4))[1]
+
+
+def _tidy(notebook: nbformat.NotebookNode) -> None:
+    """Remove when each cell ran, which differs every time, and progress bars that have ended."""
+    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if _WIDGET not in o.get("data", {})]

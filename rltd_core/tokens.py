@@ -47,10 +47,8 @@ def gather_tokens(x_BSD: Tensor, kept_BK: Tensor) -> Tensor:
 
     Shapes: x_BSD (B, S, ...), returns (B, K, ...).
     """
-    batch, length = x_BSD.shape[:2]
     # One index over all rows: `torch.gather` would save its whole input for backward.
-    first_row_B = torch.arange(batch, device=kept_BK.device) * length
-    rows = x_BSD.flatten(0, 1).index_select(0, (kept_BK + first_row_B[:, None]).flatten())
+    rows = x_BSD.flatten(0, 1).index_select(0, _rows(kept_BK, x_BSD.shape[1]))
     return rows.unflatten(0, kept_BK.shape)
 
 
@@ -77,8 +75,16 @@ def scatter_tokens(x_BSD: Tensor, new_BKD: Tensor, kept_BK: Tensor) -> Tensor:
 
     Shapes: x_BSD (B, S, ...), new_BKD (B, K, ...), returns (B, S, ...).
     """
-    index = kept_BK.view(*kept_BK.shape, *(1 for _ in x_BSD.shape[2:])).expand_as(new_BKD)
-    return x_BSD.scatter(1, index, new_BKD.to(x_BSD.dtype))
+    # Whole rows: `Tensor.scatter` moves element by element, `index_copy` would save `new_BKD`.
+    rows = _rows(kept_BK, x_BSD.shape[1])
+    new = new_BKD.to(x_BSD.dtype).flatten(0, 1)
+    return x_BSD.flatten(0, 1).index_put((rows,), new).view_as(x_BSD)
+
+
+def _rows(kept_BK: Tensor, length: int) -> Tensor:
+    """Return where the kept tokens lie among the rows of all samples."""
+    first_row_B = torch.arange(len(kept_BK), device=kept_BK.device) * length
+    return (kept_BK + first_row_B[:, None]).flatten()
 
 
 def _check(batch: int, length: int, kept: int, valid_BS: Tensor | None, protected: int) -> None:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from eval.errors import UserError
 from eval.torchvision_repair import ensure_torchvision
+from rltd_core import TransformerCost
+from rltd_core.stack import dropping_layers, find_stack, transformer_cost
 
 ensure_torchvision()
 
@@ -27,7 +29,7 @@ from transformers import (  # noqa: E402
     GPT2LMHeadModel,
 )
 
-__all__ = ["SHAPES", "TIERS", "Shape", "shape"]
+__all__ = ["SHAPES", "TIERS", "Shape", "cost_of", "shape"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +141,13 @@ _SHAPES = (
         make=partial(_timm, "vit_base_patch16_224"),
         images=True,
     ),
+    Shape(
+        name="vit-large",
+        length=197,
+        batch=32,
+        make=partial(_timm, "vit_large_patch16_224"),
+        images=True,
+    ),
 )
 
 SHAPES = {shape.name: shape for shape in _SHAPES}
@@ -162,6 +171,14 @@ def shape(name: str) -> Shape:
     config = _config(name)
     length = getattr(config, "max_position_embeddings", None) or 512
     return Shape(name=name, length=min(length, 512), batch=2, make=partial(_auto, config))
+
+
+def cost_of(of: Shape) -> TransformerCost:
+    """Return what a shape costs with all layers but first and last dropping; no memory is used."""
+    with torch.device("meta"):
+        model = of.make(of.length)
+    stack = find_stack(model)
+    return transformer_cost(model, stack, len(dropping_layers(len(stack.layers), None)))
 
 
 def _config(name: str) -> Any:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from eval.errors import UserError
 from eval.evidence.arms import ARMS, Arm, arm_looks
+from eval.evidence.canvas import canvas, save
 from eval.evidence.formatting import measured
 from eval.evidence.series import MEAN, curve_data, schedule_data, verdict_data
 from eval.evidence.stats import BASELINE
@@ -35,7 +34,6 @@ __all__ = [
 _COUNTS = {"": 1, " (thousands)": 1e3, " (millions)": 1e6, " (billions)": 1e9}
 _TIMES = {" (seconds)": 1, " (minutes)": 60, " (hours)": 3600}
 _LEGEND_CHARACTERS = 105
-_STYLE = Path(__file__).with_name("figures.mplstyle")
 
 
 def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
@@ -43,7 +41,7 @@ def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
     data, looks = curve_data(suite, records, store), _looks(records)
     tokens_unit, tokens = _unit(data["layer_tokens"], _COUNTS)
     time_unit, seconds = _unit(data["wall_s"], _TIMES)
-    with _figure(columns=2, sharey=True) as (figure, (left, right)):
+    with canvas(columns=2, sharey=True) as (figure, (left, right)):
         for (arm, seed), curve in _groups(data, "arm", "seed"):
             thin = seed != MEAN
             _line(left, curve["layer_tokens"] / tokens, curve["val_nll"], looks[arm], thin=thin)
@@ -62,7 +60,7 @@ def plot_schedule(suite: Suite, records: Sequence[Record], store: Path) -> Figur
     """Draw what the runs really used: kept length and learning rate over the steps."""
     data, looks = schedule_data(suite, records, store), _looks(records)
     groups = _groups(data, "arm")
-    with _figure(columns=2) as (figure, (left, right)):
+    with canvas(columns=2) as (figure, (left, right)):
         for i, ((arm,), curve) in enumerate(groups):
             width = 4.5 if i == 0 and len(groups) > 1 else 2  # seen where others lie on it
             _line(
@@ -88,7 +86,7 @@ def plot_verdict(suite: Suite, records: Sequence[Record], store: Path) -> Figure
     groups = _groups(data, "arm", "against")
     if not groups:
         raise UserError(f"no two arms of {suite.name} share a finished seed: nothing to compare")
-    with _figure(height=1.4 + 0.5 * len(groups)) as (figure, (axes,)):
+    with canvas(height=1.4 + 0.5 * len(groups)) as (figure, (axes,)):
         to_baseline = sum(against == BASELINE for (_, against), _ in groups)
         if suite.margin is not None:
             _margin(axes, suite.margin, bottom=0.5 - to_baseline)
@@ -104,33 +102,6 @@ def plot_verdict(suite: Suite, records: Sequence[Record], store: Path) -> Figure
         axes.set_xlabel(f"paired difference in {what}; right is better")
         _title(figure, suite, data, many="each seed (small), mean and 90 % Student-t interval")
     return figure
-
-
-def save(figure: Figure, stem: Path, data: pd.DataFrame) -> tuple[Path, ...]:
-    """Write STEM.svg and STEM.png, and STEM.csv with exactly the numbers drawn."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = tuple(stem.with_name(f"{stem.name}.{ending}") for ending in ("svg", "png", "csv"))
-    with plt.style.context(_STYLE):
-        figure.savefig(paths[0], metadata={"Date": None, "Creator": None})
-        figure.savefig(paths[1], metadata={"Software": None})
-    data.to_csv(paths[2], index=False, lineterminator="\n")
-    return paths
-
-
-@contextmanager
-def _figure(
-    *, columns: int = 1, height: float | None = None, sharey: bool = False
-) -> Iterator[tuple[Figure, list[Axes]]]:
-    """Give a figure in the common style; it belongs to the caller, not to pyplot."""
-    with plt.style.context(_STYLE):
-        width, usual = plt.rcParams["figure.figsize"]
-        figure, axes = plt.subplots(
-            1, columns, figsize=(width, height or usual), sharey=sharey, squeeze=False
-        )
-        try:
-            yield figure, list(axes.flat)
-        finally:
-            plt.close(figure)
 
 
 def _groups(data: pd.DataFrame, *names: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from eval import notebooks
 from eval.errors import UserError
 from eval.notebooks import execute, parameter_names
 from eval.paths import NOTEBOOKS
@@ -40,7 +41,8 @@ def test_a_notebook_runs_at_the_smoke_tier_in_its_own_folder(
 ) -> None:
     monkeypatch.setenv("RLTD_OUT", str(tmp_path / "out"))
     monkeypatch.setenv("RLTD_CACHE", str(tmp_path / "cache"))
-    copy = execute(source, tmp_path, SMOKE)
+    _, known = parameter_names(nbformat.read(source, as_version=4))
+    copy = execute(source, tmp_path, {k: v for k, v in SMOKE.items() if k in known})
     outputs = [o for c in code_cells(copy) for o in c.outputs]
     assert not [o for o in outputs if o.output_type == "error"]
     assert sum("image/png" in o.get("data", {}) for o in outputs) >= 3
@@ -52,6 +54,16 @@ def test_a_notebook_runs_at_the_smoke_tier_in_its_own_folder(
     ]
     assert texts
     assert not [text for text in texts if re.search(r"\bnan\b", text, re.IGNORECASE)]
+
+
+def test_parameters_for_all_notebooks_go_to_those_that_have_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {}
+    monkeypatch.setattr(notebooks, "execute", lambda path, _, p: given.update({path.stem: p}))
+    notebooks.execute_all(tmp_path, SMOKE)
+    assert given["10_gpt"] == SMOKE
+    assert given["03_your_own_model"] == {"tier": "smoke"}
 
 
 def test_an_unknown_parameter_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""The common style of all figures, and how one is written to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+__all__ = ["canvas", "save"]
+
+_STYLE = Path(__file__).with_name("figures.mplstyle")
+
+
+@contextmanager
+def canvas(
+    *,
+    columns: int = 1,
+    height: float | None = None,
+    sharey: bool = False,
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure in the common style; it belongs to the caller, not to pyplot."""
+    with plt.style.context(_STYLE):
+        width, usual = plt.rcParams["figure.figsize"]
+        figure, axes = plt.subplots(
+            1, columns, figsize=(width, height or usual), sharey=sharey, squeeze=False
+        )
+        try:
+            yield figure, list(axes.flat)
+        finally:
+            plt.close(figure)
+
+
+def save(figure: Figure, stem: Path, data: pd.DataFrame) -> tuple[Path, ...]:
+    """Write STEM.svg and STEM.png, and STEM.csv with exactly the numbers drawn."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = tuple(stem.with_name(f"{stem.name}.{ending}") for ending in ("svg", "png", "csv"))
+    with plt.style.context(_STYLE):
+        figure.savefig(paths[0], metadata={"Date": None, "Creator": None})
+        figure.savefig(paths[1], metadata={"Software": None})
+    data.to_csv(paths[2], index=False, lineterminator="\n")
+    return paths

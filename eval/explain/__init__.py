@@ -1,0 +1,1 @@
+"""What the notebooks about the method and its cost show, drawn and computed."""

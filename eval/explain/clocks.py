@@ -1,0 +1,117 @@
+"""Schedules drawn: kept lengths, learning rates on their clocks, the cost of every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from eval.evidence.canvas import canvas
+from rltd_core import ClockLR, KeptLength, TransformerCost
+
+__all__ = ["learning_rates", "plot_kept_lengths", "plot_learning_rates", "plot_step_cost"]
+
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+_POINTS = 400
+
+
+def plot_kept_lengths(
+    schedules: Mapping[str, KeptLength], *, num_steps: int, tokens_per_step: int | None = None
+) -> Figure:
+    """Draw the kept length of several schedules over a run."""
+    with canvas(height=3) as (figure, (axes,)):
+        widths = (4.5, *[2] * len(schedules)) if len(schedules) > 1 else (2,)
+        for (label, schedule), color, width in zip(schedules.items(), _COLORS, widths):
+            steps = np.unique(np.linspace(0, num_steps - 1, 2000, dtype=int))
+            kept = [schedule.at_step(int(step), tokens_per_step) for step in steps]
+            axes.step(steps, kept, where="post", label=label, color=color, linewidth=width)
+        axes.set(xlabel="optimizer step", ylabel="kept length (tokens)", ylim=(0, None))
+        axes.legend(loc="lower right")
+        figure.suptitle("monotonic growth of the kept length", x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def learning_rates(
+    cost: TransformerCost,
+    schedule: KeptLength,
+    *,
+    num_steps: int,
+    batch: int,
+    length: int,
+    warmup: int,
+    peak: float,
+    minimum: float,
+    shape: str = "cosine",
+) -> pd.DataFrame:
+    """Return kept length and learning rate over a run, on each clock.
+
+    `steps` (with tokens, which agrees with it at a fixed batch), `layer tokens`, and the
+    authors' form of the latter. `minimum` is a fraction of the peak.
+    """
+    run = {"batch": batch, "length": length}
+    closed = cost.run_layer_tokens
+    full = cost.num_layers * warmup * batch * length
+    ends = {
+        "steps, tokens": (warmup, num_steps),
+        "layer tokens": tuple(closed(schedule, num_steps=n, **run) for n in (warmup, num_steps)),
+        "layer tokens, authors' form": (
+            full,
+            cost.authors_total(schedule, num_steps=num_steps, **run) - full,
+        ),
+    }
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=peak)
+    rates = {
+        name: ClockLR(
+            optimizer, lambda: 0, warmup=start, total=end, shape=shape, minimum=minimum
+        ).multiplier
+        for name, (start, end) in ends.items()
+    }
+    rows = []
+    for step in np.unique(np.linspace(0, num_steps, _POINTS, dtype=int)).tolist():
+        consumed = closed(schedule, num_steps=step, **run)
+        row = {name: peak * rates[name](consumed if "layer" in name else step) for name in rates}
+        kept = schedule.at_step(step, batch * length)
+        rows.append({"step": step, "kept": kept, "layer_tokens": consumed, **row})
+    return pd.DataFrame(rows)
+
+
+def plot_learning_rates(table: pd.DataFrame) -> Figure:
+    """Draw what `learning_rates` returned."""
+    names = [name for name in table if name not in ("step", "kept", "layer_tokens")]
+    with canvas(columns=2) as (figure, (left, right)):
+        for name, color, dash in zip(names, ("#4d4d4d", *_COLORS), ("-", "-", "--")):
+            left.plot(table["step"], table[name], dash, color=color, label=name)
+        lowest = table[names].iloc[-1].min() / 2  # the warmup starts at 0
+        left.set(xlabel="optimizer step", ylabel="learning rate", yscale="log", ylim=(lowest, None))
+        left.set_title("learning rate on each clock")
+        right.plot(table["step"], table["kept"], color=_COLORS[0], drawstyle="steps-post")
+        right.set(xlabel="optimizer step", ylabel="tokens", ylim=(0, None))
+        right.set_title("kept length of the middle layers")
+        figure.legend(loc="outside lower left", ncols=3)
+    return figure
+
+
+def plot_step_cost(
+    cost: TransformerCost, schedule: KeptLength, *, num_steps: int, batch: int, length: int
+) -> Figure:
+    """Draw the cost of every step, as a fraction of a full one, and the saving it adds up to."""
+    steps = np.unique(np.linspace(0, num_steps - 1, _POINTS, dtype=int)).tolist()
+    kept = [schedule.at_step(step, batch * length) for step in steps]
+    run = {"num_steps": num_steps, "batch": batch, "length": length}
+    lines = (
+        ("layer tokens", cost.layer_tokens, cost.layer_token_saving(schedule, **run)),
+        ("FLOPs", cost.flops, cost.flop_saving(schedule, **run)),
+    )
+    with canvas(height=3) as (figure, (axes,)):
+        for (name, of, saving), color in zip(lines, _COLORS):
+            share = [of(k, length) / of(length, length) for k in kept]
+            label = f"{name}: {saving:.1%} of the run saved"
+            axes.plot(steps, share, color=color, label=label, drawstyle="steps-post")
+        axes.axhline(1, color="#999999", linewidth=1)
+        axes.set(xlabel="optimizer step", ylabel="fraction of a full step", ylim=(0, 1.05))
+        axes.legend(loc="lower right")
+        figure.suptitle("what a step costs", x=0.01, ha="left", fontsize=10)
+    return figure
