@@ -71,6 +71,7 @@ class RandomLTD:
         self.seed = seed
         self.steps = self.tokens = self.layer_tokens = self.effective_tokens = 0
         self.pending_tokens = self.pending_layer_tokens = self.pending_effective_tokens = 0
+        self._attached = True
         self._stack = find_stack(model)
         owner, all_layers = self._stack.owner, self._stack.layers
         _refuse_second_attachment(owner)
@@ -168,11 +169,12 @@ class RandomLTD:
             setattr(self, name, value)
 
     def is_attached_to(self, model: nn.Module) -> bool:
-        """Whether `model` holds the layers that this object drops tokens in."""
-        return any(module is self._stack.owner for module in model.modules())
+        """Whether `model` holds the layers that this object drops tokens in, until detached."""
+        return self._attached and any(module is self._stack.owner for module in model.modules())
 
     def detach(self) -> None:
         """Give the model back as it was. Detaching twice does nothing."""
+        self._attached = False
         self._forwards.detach()
         for layer in self._dropping:
             layer.detach()

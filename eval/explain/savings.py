@@ -89,14 +89,18 @@ def plot_saving_by_ramp(
     ]
     needed = ramp_for_saving(CLAIMED_SAVING, **_GPT3, start=128, full=2048)
     with canvas(height=3.2) as (figure, (axes,)):
-        axes.plot(fractions, line, color="#0072b2", label="128 to 2,048 tokens, 22 of 24 layers")
+        axes.plot(
+            fractions,
+            line,
+            color="#0072b2",
+            label="128 to 2,048 tokens, 22 of 24 layers; dots: the authors' scripts",
+        )
         for i, ((end, saving), names) in enumerate(sorted(_scripts(table, path).items())):
             axes.plot(end, saving, "o", color="#d55e00", ms=5)
-            # Neighbours write on different sides of the line.
-            place = ((7, -4), "left", "top") if i % 2 == 0 else ((-7, 3), "right", "bottom")
+            side = (8, -4, "left", "top") if i % 2 else (-8, -1, "right", "bottom")
             axes.annotate(
-                "\n".join(names), (end, saving), place[0], textcoords="offset points",
-                ha=place[1], va=place[2], fontsize=7.5, color="#555555",
+                ", ".join(names), (end, saving), side[:2], textcoords="offset points",
+                ha=side[2], va=side[3], fontsize=8, color="#555555",
             )  # fmt: skip
         axes.axhline(CLAIMED_SAVING, color="#4d4d4d", linewidth=1, linestyle="--")
         axes.annotate(
@@ -116,7 +120,7 @@ def _scripts(table: pd.DataFrame, path: Path) -> dict[tuple[float, float], list[
     for row, saving in zip(pd.read_csv(path).to_dict("records"), table["layer_token_saving_frac"]):
         if row["id"].startswith("gpt3"):
             end = row["ramp"] / (row["steps"] * row["batch"] * row["full"])
-            name = row["setting"].removeprefix("GPT-3 ")
+            name = row["id"].removeprefix("gpt3-").upper().replace("-", " of ")
             points.setdefault((round(end, 3), round(saving, 3)), []).append(name)
     return points
 

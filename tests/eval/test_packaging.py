@@ -61,7 +61,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def test_the_wheel_holds_the_method_alone(wheel: zipfile.ZipFile) -> None:
     names = [name for name in wheel.namelist() if ".dist-info/" not in name]
     expected = {f"rltd_core/{path.name}" for path in (ROOT / "rltd_core").glob("*.py")}
-    assert set(names) - {"rltd_core/py.typed"} == expected
+    assert set(names) - {"rltd_core/py.typed", "rltd_core/README.md"} == expected
 
 
 def test_the_wheel_requires_torch_alone(wheel: zipfile.ZipFile) -> None:

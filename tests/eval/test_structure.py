@@ -136,3 +136,21 @@ def test_the_method_is_imported_without_what_the_experiments_need() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_the_method_works_where_transformers_is_not_installed() -> None:
+    code = (
+        "import sys; sys.modules['transformers'] = None\n"
+        "import rltd_core, torch\n"
+        "model = torch.nn.Linear(2, 2)\n"
+        "try: rltd_core.RandomLTD(model, rltd_core.KeptLength(start=1, full=2, ramp_steps=1))\n"
+        "except ValueError as error: print(error)\n"
+        "try: import rltd_core.hf\n"
+        "except ImportError as error: print(error.name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    unknown, missing = done.stdout.splitlines()
+    assert "Linear" in unknown
+    assert missing == "transformers"
