@@ -101,7 +101,8 @@ class TransformerCost:
     ) -> int:
         """Return the authors' prediction of a run's layer tokens: a straight ramp, no staircase.
 
-        Paper: section 3.2. The true count is 0.98 to 0.999 of it at the published settings.
+        Paper: section 3.2. The true count is 0.98 to 0.999 of it for the authors' token-indexed
+            ramps, whose staircase it leaves out.
         Raises: ValueError if the ramp does not end within the run, or `length` is not `full`.
         """
         tokens = num_steps * batch * length

@@ -36,12 +36,16 @@ class DeepSpeedConfig:
     """Whether hidden states are (batch, sequence, width)."""
 
 
-def read_deepspeed(config: Mapping[str, Any] | str | Path) -> DeepSpeedConfig:
+def read_deepspeed(config: DeepSpeedConfig | Mapping[str, Any] | str | Path) -> DeepSpeedConfig:
     """Read DeepSpeed's whole configuration, given as a mapping or as the path of its JSON file.
+
+    What has been read already is returned as it is.
 
     Warns where an outer `enabled` is off while the inner one is on: DeepSpeed drops all the same.
     Raises: ValueError that names the entry that is missing or malformed.
     """
+    if isinstance(config, DeepSpeedConfig):
+        return config
     if not isinstance(config, Mapping):
         config = _load(Path(config))
     section = _Entries(config, _SECTION)
@@ -76,6 +80,15 @@ def _schedule(config: Mapping[str, Any], section: _Entries, *, enabled: bool) ->
         batch_first=section.one_of("hidden_state_order", ("batch_seq_dim", "seq_batch_dim"))
         == "batch_seq_dim",
     )
+    if read.start > read.full:
+        raise ValueError(
+            f"{_SECTION}.random_ltd_schedule.min_value is {read.start}, above max_value {read.full}"
+        )
+    if read.layers[-1] >= read.num_layers:
+        raise ValueError(
+            f"{_SECTION}.random_ltd_layer_id names layer {read.layers[-1]}, but total_layer_num is "
+            f"{read.num_layers}; layers count from 0"
+        )
     number = section.count("random_ltd_layer_num")
     if number != len(read.layers):
         raise ValueError(
@@ -90,7 +103,7 @@ def _load(path: Path) -> Mapping[str, Any]:
         config = json.loads(path.read_text())
     except OSError as error:
         raise ValueError(f"cannot read the DeepSpeed configuration {path}: {error}") from None
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
     if not isinstance(config, Mapping):
         raise ValueError(f"{path} must hold a JSON object, got {type(config).__name__}")

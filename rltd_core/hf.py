@@ -43,8 +43,8 @@ class RandomLTDCallback(TrainerCallback):
         model = kwargs.get("model")
         if model is not None and not self.ltd.is_attached_to(model):
             raise ValueError(
-                "the Trainer trains another model than the one that RandomLTD is attached to (or it "
-                "was detached); pass that model itself, not model_init"
+                "the Trainer trains another model than the one that RandomLTD is attached to, or "
+                "RandomLTD was detached; pass the attached model itself, not model_init"
             )
         saved = _entries(state).get(_ENTRY) if state.global_step > 0 else self._begun_with
         if saved is not None:

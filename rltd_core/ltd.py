@@ -92,17 +92,22 @@ class RandomLTD:
 
     @classmethod
     def from_deepspeed(
-        cls, model: nn.Module, config: Mapping[str, Any] | str | Path, **options: Any
+        cls,
+        model: nn.Module,
+        config: Mapping[str, Any] | str | Path,
+        *,
+        clamp: bool = False,
+        **options: Any,
     ) -> Self:
         """Attach with the schedule and the layers of DeepSpeed's whole JSON.
 
-        `options` are those of the constructor. Not taken over, because the model tells them:
-        model_type, model_mask_name.
+        `clamp` is that of `KeptLength.from_deepspeed`, `options` are those of the constructor. Not
+        taken over, because the model tells them: model_type, model_mask_name.
 
         Raises: ValueError for a malformed configuration, or one for another model.
         """
         read = read_deepspeed(config)
-        schedule = KeptLength.from_deepspeed(config)
+        schedule = KeptLength.from_deepspeed(read, clamp=clamp)
         if not read.batch_first:
             raise ValueError(
                 "hidden_state_order is seq_batch_dim; the known families are batch-first"

@@ -6,10 +6,11 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from rltd_core.deepspeed import read_deepspeed
+from rltd_core.deepspeed import DeepSpeedConfig, read_deepspeed
 
 __all__ = ["KeptLength", "Rounding"]
 
@@ -51,6 +52,10 @@ class KeptLength:
     """
 
     def __post_init__(self) -> None:
+        for field in ("start", "full", "quantum", "ramp_steps", "ramp_tokens"):
+            value = getattr(self, field)
+            if value is not None and not isinstance(value, int):
+                raise ValueError(f"{field} must be a whole number (int), got {value!r}")
         if not 1 <= self.start <= self.full:
             raise ValueError(
                 f"start must lie in 1..full, got start={self.start} and full={self.full}"
@@ -73,24 +78,26 @@ class KeptLength:
 
     @classmethod
     def from_interval(
-        cls, *, start: int, full: int, interval_tokens: int, quantum: int = 16
+        cls, *, start: int, full: int, interval_tokens: float, quantum: int = 16
     ) -> Self:
         """Return the research scripts' ramp: `quantum` more every `interval_tokens` raw tokens.
 
         Paper: section 2.1 (token-indexed form).
         Raises: ValueError if the ramp is not a whole number of tokens.
         """
-        ramp_tokens, rest = divmod((full - start) * interval_tokens, quantum)
-        if rest:
+        ramp = Fraction(interval_tokens) * (full - start) / max(1, quantum)
+        if ramp.denominator != 1:
             raise ValueError(
                 f"(full - start) * interval_tokens must be a multiple of the quantum {quantum}"
             )
         return cls(
-            start=start, full=full, ramp_tokens=ramp_tokens, quantum=quantum, rounding="interval"
+            start=start, full=full, ramp_tokens=int(ramp), quantum=quantum, rounding="interval"
         )
 
     @classmethod
-    def from_deepspeed(cls, config: Mapping[str, Any] | str | Path, *, clamp: bool = False) -> Self:
+    def from_deepspeed(
+        cls, config: DeepSpeedConfig | Mapping[str, Any] | str | Path, *, clamp: bool = False
+    ) -> Self:
         """Return the schedule of DeepSpeed's whole JSON (a mapping, or its file's path).
 
         The same kept length at every step as DeepSpeed's, to the last digit. Where the innermost
@@ -124,7 +131,7 @@ class KeptLength:
         """Return the kept length after `position` steps or raw tokens, in tokens."""
         if position < 0:
             raise ValueError(f"steps and tokens count from 0, got {position}")
-        if self.ramp == 0:
+        if self.ramp == 0 or self.start == self.full:
             return self.full
         if self.rounding == "exact":
             return self._exact(position)

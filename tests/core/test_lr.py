@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.core.tiny import tiny_model, token_ids
 SHAPE = pytest.mark.parametrize("shape", SHAPES)
 DECAYING = pytest.mark.parametrize("shape", ["linear", "cosine"])
 RAMP = KeptLength(start=4, full=12, ramp_steps=9, quantum=4)
+RAMP_IN_TOKENS = KeptLength(start=4, full=12, ramp_tokens=9 * 24, quantum=4)
 DENSE = KeptLength(start=12, full=12, ramp_steps=0)
 BATCH, LENGTH = 2, 12
 
@@ -188,6 +190,31 @@ def test_the_rate_on_layer_tokens_is_the_closed_form_over_a_simulated_count() ->
         assert run.step()[2] == pytest.approx(expected, rel=1e-12)
 
 
+@SHAPE
+def test_a_ramp_in_tokens_gives_the_rates_of_the_same_ramp_in_steps(shape: str) -> None:
+    plan: dict[str, Any] = {"warmup": 4, "total": 14, "shape": shape, "minimum": 0.1}
+    in_steps, in_tokens = Training(RAMP, **plan), Training(RAMP_IN_TOKENS, **plan)
+    for _ in range(17):
+        assert in_tokens.step() == in_steps.step()
+    assert in_tokens.ltd.layer_tokens == in_steps.ltd.layer_tokens < 17 * 4 * BATCH * LENGTH
+
+
+def test_a_ramp_in_tokens_and_a_rate_on_them_follow_batches_of_any_size() -> None:
+    model, sgd = tiny_model(layers=4, width=8), optimizer(1)
+    ltd = RandomLTD(model, replace(RAMP_IN_TOKENS, quantum=1))
+    rate = ClockLR(sgd, lambda: ltd.tokens, warmup=0, total=300, shape="linear")
+    read = 0
+    for batch, length in ((1, 12), (5, 7), (2, 12), (9, 12), (3, 12), (4, 12)):
+        assert ltd.kept == min(12, 4 + 8 * read // 216)
+        assert rate.get_last_lr() == [max(0.0, 1 - read / 300)]
+        with torch.no_grad():
+            model(token_ids(batch, length))
+        read += batch * length
+        for stepper in (sgd, ltd, rate):
+            stepper.step()
+    assert (ltd.tokens, ltd.kept) == (263, 12)
+
+
 def test_layer_tokens_can_be_given_outright() -> None:
     ltd = RandomLTD(tiny_model(layers=4, width=8), RAMP)
     scheduler = LayerTokenLR(optimizer(1), ltd, warmup_layer_tokens=7, total_layer_tokens=70)
@@ -225,6 +252,8 @@ def test_an_impossible_plan_is_refused(options: dict[str, Any], message: str) ->
         {"warmup": 1, "total": 9, "batch": 2, "length": 12, "warmup_layer_tokens": 9},
         {"warmup_layer_tokens": 1, "total_layer_tokens": 9, "total": 9},
         {"warmup_layer_tokens": 1, "total_layer_tokens": 9, "batch": 2},
+        {"warmup_layer_tokens": 1, "total_layer_tokens": 9, "authors_form": True},
+        {"warmup": 1, "total": 9, "batch": 2, "authors_form": True},
     ],
 )
 def test_half_a_plan_or_two_plans_are_refused(options: dict[str, int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby, islice
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -113,3 +114,49 @@ def test_an_impossible_schedule_is_refused(change: dict[str, int], message: str)
 def test_a_step_before_the_first_is_refused() -> None:
     with pytest.raises(ValueError, match="steps and tokens count from 0, got -1"):
         KeptLength(start=8, full=64, ramp_steps=10)(-1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ramp_steps": None}, "give either ramp_steps or ramp_tokens"),
+        ({"ramp_tokens": 10}, "give either ramp_steps or ramp_tokens"),
+        ({"ramp_tokens": 0}, "give either ramp_steps or ramp_tokens"),
+        ({"ramp_steps": None, "ramp_tokens": -1}, "ramp_tokens must not be negative, got -1"),
+        ({"rounding": "up"}, "unknown rounding 'up'; known are exact, interval, deepspeed, "),
+        (
+            {"rounding": "deepspeed", "quantum": 9},
+            r"keeps 0 tokens at first, as min_value=8 is below seq_per_step=9; raise min_value",
+        ),
+    ],
+)
+def test_an_unclear_ramp_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        KeptLength(**{"start": 8, "full": 64, "ramp_steps": 10, **change})
+
+
+def test_a_ramp_in_tokens_needs_the_tokens_of_a_step() -> None:
+    schedule = KeptLength(start=8, full=64, ramp_tokens=10)
+    for ask in (lambda: schedule.at_step(3), lambda: list(schedule.segments(3))):
+        with pytest.raises(ValueError, match="this ramp counts tokens: give tokens_per_step"):
+            ask()
+
+
+@pytest.mark.parametrize(("start", "quantum"), [(65, 16), (0, 16), (8, 0)])
+def test_an_impossible_interval_ramp_is_refused(start: int, quantum: int) -> None:
+    with pytest.raises(ValueError, match=r"start must lie in|quantum must be at least 1"):
+        KeptLength.from_interval(start=start, full=64, interval_tokens=16, quantum=quantum)
+
+
+def test_an_interval_may_be_written_as_a_power_of_ten() -> None:
+    whole = {"start": 128, "full": 2048}
+    written = KeptLength.from_interval(**whole, interval_tokens=1.75e9)
+    assert written == KeptLength.from_interval(**whole, interval_tokens=1_750_000_000)
+    assert type(written(0)) is int
+
+
+@pytest.mark.parametrize("name", ["start", "full", "quantum", "ramp_steps"])
+def test_a_length_or_a_ramp_that_is_no_whole_number_is_refused(name: str) -> None:
+    sizes: dict[str, Any] = {"start": 8, "full": 64, "quantum": 8, "ramp_steps": 10}
+    with pytest.raises(ValueError, match=f"{name} must be a whole number"):
+        KeptLength(**{**sizes, name: float(sizes[name])})
