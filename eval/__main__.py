@@ -90,7 +90,7 @@ def _run_options(run: argparse.ArgumentParser) -> None:
 
 def _bench_options(bench: argparse.ArgumentParser) -> None:
     add = bench.add_argument
-    add("what", choices=["step"], help="step: one training step, baseline : attached : dropping")
+    add("what", choices=["step"], help="step: one training step, in every arm")
     add("--tier", default="cpu", choices=["smoke", "cpu", "gpu"], help="which models")
     add(
         "--models", nargs="+", help="instead: names of shapes, timm:MODEL, or folders with a config"

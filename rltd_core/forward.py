@@ -34,6 +34,8 @@ class TrainingForward:
     the very tensors that were saved, so it tells this forward from an older one."""
     kept_LBK: Tensor | None = None
     """The draw, or None if this forward drops nothing."""
+    shape: tuple[int, int] = (0, 0)
+    """Batch and length of the hidden states."""
     tokens: int = 0
     layer_tokens: int = 0
     effective_tokens: int = 0
@@ -59,9 +61,10 @@ class TrainingForward:
         other = self.addresses.setdefault(name, address) != address
         if in_backward() and (other or (self.ambiguous and name == _MODEL)):
             raise RuntimeError(
-                "activation checkpointing recomputes a layer after a newer forward has begun "
-                "(or from an input that was moved), so its draw is gone; call backward() "
-                "before the next training forward"
+                "activation checkpointing recomputes a layer after a newer forward has begun (or "
+                "from an input that was moved, or within a part of the model that is checkpointed "
+                "as a whole), so its draw is gone; call backward() before the next training "
+                "forward, and checkpoint single layers or the model"
             )
 
 
@@ -101,7 +104,8 @@ class Forwards:
         forward = self.current
         if forward is None or self._steps_since_drop > 1 or self._plain():
             return None
-        if forward.ended and not in_backward():
+        stray = forward.ended and not in_backward()
+        if stray or forward.shape != tuple(hidden_BSD.shape[:2]):
             raise RuntimeError(
                 f"a dropping layer runs outside a forward of {type(self._owner).__name__}: call "
                 "the model, or eval() or detach() to run single layers"
@@ -168,6 +172,8 @@ class Forwards:
         forward = self.current
         if forward is None or forward.begun:
             return
+        batch, length = hidden_BSD.shape[:2]
+        forward.shape = batch, length
         self._begin(forward, hidden_BSD)
         forward.begun = True
         if forward.kept_LBK is not None:

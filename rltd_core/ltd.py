@@ -5,6 +5,7 @@ Letters: L layers, B batch, S sequence, K kept, D width.
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -76,6 +77,11 @@ class RandomLTD:
         owner, all_layers = self._stack.owner, self._stack.layers
         _refuse_second_attachment(owner)
         _refuse_short_schedule(schedule, self._stack)
+        if padding_aware and "attention_mask" not in inspect.signature(owner.forward).parameters:
+            raise ValueError(
+                f"padding_aware reads the attention_mask that {type(owner).__name__} is called "
+                "with, but it takes none; leave it out"
+            )
         self.layers = dropping_layers(len(all_layers), layers)
         self.cost: TransformerCost = transformer_cost(model, self._stack, len(self.layers))
         self._policy = policy
@@ -203,7 +209,7 @@ class RandomLTD:
         )
 
     def _begin(self, forward: TrainingForward, hidden_BSD: Tensor) -> None:
-        batch, length = hidden_BSD.shape[:2]
+        batch, length = forward.shape
         if length > self.schedule.full:
             raise ValueError(
                 f"this batch is {length} tokens long, but the schedule is full at "

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from eval.bench.step import BASELINE, StepTime, Timing
+from eval.bench.step import AGAIN, ATTACHED, BASELINE, DROPPING, StepTime, Timing
 from eval.evidence.intervals import interval
 from rltd_core import KeptLength
 
@@ -36,7 +36,7 @@ def predicted_saving(timing: Timing, schedule: KeptLength, *, num_steps: int) ->
     by_kept = {
         kept: _Ratio.of(steps, timing, _step_s).mean
         for (arm, kept), steps in _arms(timing).items()
-        if arm != BASELINE
+        if arm in (ATTACHED, DROPPING)
     }
     lengths = sorted(by_kept)
     at_lengths = [by_kept[kept] for kept in lengths]
@@ -103,9 +103,9 @@ def _arms(timing: Timing) -> dict[tuple[str, int], list[StepTime]]:
     return arms
 
 
-def _order(entry: tuple[tuple[str, int], list[StepTime]]) -> tuple[bool, int]:
+def _order(entry: tuple[tuple[str, int], list[StepTime]]) -> tuple[int, int]:
     (arm, kept), _ = entry
-    return arm != BASELINE, -kept
+    return (BASELINE, AGAIN, ATTACHED, DROPPING).index(arm), -kept
 
 
 def _compute_s(step: StepTime) -> float:

@@ -122,12 +122,15 @@ _SHAPES = (
     ),
     _text("gpt2-shaped", _gpt2, 384, 12, 6, 8192, length=512, batch=2),
     _text("bert-shaped", _bert, 384, 12, 6, 8192, length=256, batch=4),
-    Shape(
-        name="vit-shaped",
-        length=197,
-        batch=4,
-        make=partial(_timm, "vit_small_patch16_224"),
-        images=True,
+    *(
+        Shape(
+            name=name,
+            length=197,
+            batch=batch,
+            make=partial(_timm, "vit_small_patch16_224"),
+            images=True,
+        )
+        for name, batch in (("vit-shaped", 16), ("vit-shaped-small-batch", 4))
     ),
     _text("gpt2", _gpt2, 768, 12, 12, 50257, length=1024, batch=8),
     _text("gpt2-medium", _gpt2, 1024, 24, 16, 50257, length=1024, batch=8),
@@ -153,7 +156,7 @@ _SHAPES = (
 SHAPES = {shape.name: shape for shape in _SHAPES}
 TIERS = {
     "smoke": ("tiny-gpt2", "tiny-bert", "tiny-vit"),
-    "cpu": ("gpt2-shaped", "bert-shaped", "vit-shaped"),
+    "cpu": ("gpt2-shaped", "bert-shaped", "vit-shaped", "vit-shaped-small-batch"),
     "gpu": ("gpt2", "gpt3-1.3b", "bert-large", "vit-base"),
 }
 """What `bench step` times at each tier."""

@@ -17,9 +17,18 @@ from eval.errors import UserError
 from eval.seeding import stream
 from rltd_core import KeptLength, RandomLTD, TransformerCost
 
-__all__ = ["ATTACHED", "BASELINE", "DROPPING", "Precision", "StepTime", "Timing", "measure"]
+__all__ = [
+    "AGAIN",
+    "ATTACHED",
+    "BASELINE",
+    "DROPPING",
+    "Precision",
+    "StepTime",
+    "Timing",
+    "measure",
+]
 
-BASELINE, ATTACHED, DROPPING = "baseline", "attached", "dropping"
+BASELINE, AGAIN, ATTACHED, DROPPING = "baseline", "again", "attached", "dropping"
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -29,7 +38,8 @@ class StepTime:
 
     round: int
     arm: str
-    """baseline: no hooks; attached: hooks, nothing dropped; dropping: `kept` of the tokens."""
+    """baseline: no hooks; again: the same once more, which shows the noise; attached: hooks,
+    nothing dropped; dropping: `kept` of the tokens."""
     kept: int
     forward_s: float
     backward_s: float
@@ -73,7 +83,8 @@ def measure(
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("torch sees no GPU here; use --device cpu")
     bench = _Bench(shape, device, precision)
-    arms = [(BASELINE, shape.length), (ATTACHED, shape.length), *((DROPPING, k) for k in kept)]
+    full = ((arm, shape.length) for arm in (BASELINE, AGAIN, ATTACHED))
+    arms = [*full, *((DROPPING, k) for k in kept)]
     steps = []
     for index in tqdm(range(rounds + 1), desc=shape.name, unit="round", leave=False):
         order = stream(f"bench/{shape.name}", index).permutation(len(arms))
@@ -133,7 +144,7 @@ class _Bench:
         )
 
     def _attached(self, arm: str, kept: int, seed: int) -> RandomLTD | nullcontext[None]:
-        if arm == BASELINE:
+        if arm in (BASELINE, AGAIN):
             return nullcontext()
         far = 10**9 if kept < self.shape.length else 0
         schedule = KeptLength(start=kept, full=self.shape.length, ramp_steps=far, quantum=1)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from eval.bench.ratios import ratios
 from eval.bench.records import BenchRecord
-from eval.bench.step import ATTACHED, BASELINE, Timing
+from eval.bench.step import AGAIN, ATTACHED, BASELINE, Timing
 from eval.evidence.formatting import percent, to_markdown
 
 __all__ = ["bench_headline", "bench_page", "bench_table", "step_table"]
@@ -18,7 +18,8 @@ _EXPLAINED = """\
 One training step (forward, backward, AdamW) of each arm, once a round in random order; every ratio
 is paired with the baseline's step of the same round: geometric mean over n rounds with its 90 %
 Student-t interval. *Forward + backward* is what FLOPs count; the whole step has the optimizer too,
-whose share is that of the arm's own step. *Attached*: the hooks are there and nothing is dropped.
+whose share is that of the arm's own step. *Again*: the baseline a second time; what differs from 1
+is noise. *Attached*: the hooks are there and nothing is dropped.
 *Saved of the FLOPs' saving*: how much of the saving that FLOPs promise (attention and head counted)
 forward and backward really keep.
 """
@@ -81,8 +82,8 @@ def step_table(timings: Sequence[Timing]) -> pd.DataFrame:
 
 
 def _kept(row: dict) -> str:
-    if row["arm"] == BASELINE:
-        return "baseline"
+    if row["arm"] in (BASELINE, AGAIN):
+        return "baseline" if row["arm"] == BASELINE else "baseline again"
     if row["arm"] == ATTACHED:
         return "all (attached)"
     return f"{row['kept']} ({row['kept'] / row['length']:.2f})"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from eval.bench.ratios import predicted_saving, ratios
 from eval.bench.shapes import cost_of, shape
-from eval.bench.step import BASELINE, Timing
+from eval.bench.step import ATTACHED, DROPPING, Timing
 from eval.evidence.canvas import canvas
 from rltd_core import KeptLength, TransformerCost
 
@@ -112,7 +112,9 @@ def plot_ceilings() -> Figure:
 
 
 def _draw_ratios(axes: Axes, timing: Timing) -> None:
-    rows = [row for row in ratios([timing]).to_dict("records") if row["arm"] != BASELINE]
+    rows = [
+        row for row in ratios([timing]).to_dict("records") if row["arm"] in (ATTACHED, DROPPING)
+    ]
     rows.sort(key=lambda row: row["kept"])
     fractions = [row["kept"] / timing.length for row in rows]
     for name, color in (("layer_token_ratio", "#999999"), ("flop_ratio", _COLORS[1])):

@@ -5,6 +5,7 @@ Letters: L dropping layers, B batch, S sequence, K kept, D width.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,10 +15,26 @@ from torch import Tensor, nn
 
 from rltd_core import KeptLength
 
+_PATHS = {
+    "GPT2": "h",
+    "Llama": "layers",
+    "Bert": "encoder.layer",
+    "Roberta": "encoder.layer",
+    "ViT": "layers",
+}
+_MASKS = ("attention_mask", "attn_mask", "mask")
 
-def layer_list(model: nn.Module) -> nn.ModuleList:
-    """Return the blocks of a gpt2 or llama language model."""
-    return model.transformer.h if hasattr(model, "transformer") else model.model.layers
+
+def layer_list(model: Any) -> nn.ModuleList:
+    """Return the blocks of a tiny model, or of its body."""
+    body = getattr(model, "base_model", model)
+    known = (path for name, path in _PATHS.items() if type(body).__name__.startswith(name))
+    return body.get_submodule(next(known, "blocks"))
+
+
+def is_causal(model: nn.Module) -> bool:
+    """Whether a token sees only what comes before it."""
+    return type(model).__name__.startswith(("GPT2", "Llama"))
 
 
 def gather_loop(x: Tensor, kept_BK: Tensor, dim: int) -> Tensor:
@@ -39,7 +56,9 @@ def scatter_loop(x_BSD: Tensor, new_BKD: Tensor, kept_BK: Tensor) -> Tensor:
     return out_BSD
 
 
-def visible_keys(kept_BK: Tensor, length: int, padding_BS: Tensor | None) -> Tensor:
+def visible_keys(
+    kept_BK: Tensor, length: int, padding_BS: Tensor | None, *, causal: bool
+) -> Tensor:
     """Return which key each query of a dropping layer sees, as bool of shape (B, 1, S, S).
 
     Queries that are dropped, or padding, have no defined output; they see themselves, so that
@@ -50,7 +69,7 @@ def visible_keys(kept_BK: Tensor, length: int, padding_BS: Tensor | None) -> Ten
     for b in range(batch):
         kept = set(kept_BK[b].tolist())
         for query in range(length):
-            for key in range(query + 1):
+            for key in range(query + 1 if causal else length):
                 real = padding_BS is None or bool(padding_BS[b, key])
                 visible[b, 0, query, key] = (key in kept and real) or key == query
     return visible
@@ -64,15 +83,21 @@ def masked_at_full_length(
     *,
     length: int,
     padding_BS: Tensor | None = None,
+    bias: Tensor | None = None,
+    causal: bool | None = None,
 ) -> Iterator[None]:
-    """Let `layers` compute all tokens but see only the kept ones, and undo the dropped rows."""
+    """Let `layers` compute all tokens but see only the kept ones, and undo the dropped rows.
+
+    `bias` is what the model itself adds to the attention scores, if it is told to.
+    """
+    causal = is_causal(model) if causal is None else causal
     handles = []
     for layer, kept_BK in zip(layers, kept_LBK, strict=True):
         block = layer_list(model)[layer]
-        visible = visible_keys(kept_BK, length, padding_BS)
+        visible = visible_keys(kept_BK, length, padding_BS, causal=causal)
         is_kept = torch.zeros(len(kept_BK), length, 1, dtype=torch.bool)
         is_kept.scatter_(1, kept_BK[..., None], True)
-        masked = _Masked(visible, is_kept)
+        masked = _Masked(block, visible, is_kept, bias)
         handles.append(block.register_forward_pre_hook(masked.before, with_kwargs=True))
         handles.append(block.register_forward_hook(masked.after, prepend=True))
     try:
@@ -83,8 +108,13 @@ def masked_at_full_length(
 
 
 class _Masked:
-    def __init__(self, visible: Tensor, is_kept: Tensor) -> None:
-        self.visible, self.is_kept = visible, is_kept
+    def __init__(
+        self, block: nn.Module, visible: Tensor, is_kept: Tensor, bias: Tensor | None
+    ) -> None:
+        self.visible, self.is_kept, self.bias = visible, is_kept, bias
+        names = list(inspect.signature(block.forward).parameters)
+        self.name = next(name for name in _MASKS if name in names)
+        self.place = names.index(self.name)
 
     def before(
         self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -93,11 +123,17 @@ class _Masked:
         lowest = torch.finfo(self.hidden_BSD.dtype).min
         mask = torch.zeros(self.visible.shape, dtype=self.hidden_BSD.dtype)
         mask = mask.masked_fill(~self.visible, lowest)
-        if "attention_mask" in kwargs:
-            return args, {**kwargs, "attention_mask": mask}
-        return (*args[:2], mask, *args[3:]), kwargs  # gpt2 passes its mask third
+        if self.bias is not None:
+            mask = mask + self.bias
+        if "is_causal" in kwargs:
+            kwargs = {**kwargs, "is_causal": False}  # the mask says it, and it alone may
+        if len(args) > self.place:
+            return (*args[: self.place], mask, *args[self.place + 1 :]), kwargs
+        return args, {**kwargs, self.name: mask}
 
-    def after(self, block: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+    def after(self, block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (self.after(block, args, output[0]), *output[1:])
         return torch.where(self.is_kept, output, self.hidden_BSD)
 
 

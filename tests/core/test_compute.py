@@ -1,20 +1,17 @@
-"""Costs: layer tokens equal a counter run step by step, FLOPs equal torch's counter."""
+"""Costs of a run: they equal a counter run step by step; see test_flops for those of a step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.flop_counter import FlopCounterMode
 
 from rltd_core import KeptLength, RandomLTD, TransformerCost
 from tests.core.reference import simulated_layer_tokens
 from tests.core.test_schedule import schedules
-from tests.core.tiny import DROPPING, FAMILIES, LAYERS, attach, tiny_model, token_ids
+from tests.core.tiny import FAMILIES, LENGTH, batch_for, predict, tiny_model
 
 
 def cost(num_layers: int, num_dropping: int) -> TransformerCost:
@@ -75,35 +72,10 @@ def test_the_saving_of_a_run_worked_out_by_hand() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_layer_tokens_of_a_run_equal_those_that_random_ltd_counts(family: str) -> None:
     model = tiny_model(family, width=8)
-    schedule = KeptLength(start=4, full=14, ramp_steps=6, quantum=4)
+    schedule = KeptLength(start=4, full=LENGTH, ramp_steps=6, quantum=4)
     ltd = RandomLTD(model, schedule)
     for step in range(9):
-        planned = ltd.cost.run_layer_tokens(schedule, num_steps=step, batch=2, length=14)
+        planned = ltd.cost.run_layer_tokens(schedule, num_steps=step, batch=2, length=LENGTH)
         assert ltd.layer_tokens == planned
-        model(token_ids(2, 14))
+        predict(model, batch_for(family, 2))
         ltd.step()
-
-
-def counted_flops(model: torch.nn.Module, batch: int, length: int) -> int:
-    """Count forward and backward, without the rotary angles, which are a product in name only."""
-    ids_BS = token_ids(batch, length)
-    with FlopCounterMode(display=False, depth=None) as counter:
-        model(ids_BS, labels=ids_BS, use_cache=False).loss.backward()
-    by_module = counter.get_flop_counts()
-    rotary = (sum(v.values()) for k, v in by_module.items() if k.endswith(".rotary_emb"))
-    return counter.get_total_flops() - sum(rotary)
-
-
-def batches() -> Iterator[tuple[str, int, int]]:
-    for family in FAMILIES:
-        for kept in (1, 10, 24, 40):
-            for batch in (1, 3):
-                yield family, kept, batch
-
-
-@pytest.mark.parametrize(("family", "kept", "batch"), batches())
-def test_flops_equal_those_that_torch_counts(family: str, kept: int, batch: int) -> None:
-    model = tiny_model(family, attention="eager")
-    ltd = attach(model, kept)
-    assert (ltd.cost.num_layers, ltd.cost.num_dropping) == (LAYERS, len(DROPPING))
-    assert batch * ltd.cost.flops(kept, 24) == counted_flops(model, batch, 24)

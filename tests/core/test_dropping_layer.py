@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rltd_core.families import FAMILIES
+from rltd_core.families import FAMILIES, Family
 from rltd_core.surgery import DroppingLayer
 from tests.core.reference import gather_loop, scatter_loop
 
@@ -31,9 +31,20 @@ class Spy(nn.Module):
         return self.result(hidden)
 
 
+class TimmSpy(nn.Module):
+    """A layer that names its mask as timm does."""
+
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+        self.seen = {"attn_mask": attn_mask}
+        return x
+
+
 def llama_layer(layer: nn.Module, kept_BK: Tensor | None = KEPT_BK) -> DroppingLayer:
-    family = next(family for family in FAMILIES if family.name == "llama")
-    return DroppingLayer(layer, family, lambda hidden_BSD: kept_BK)
+    return DroppingLayer(layer, family("llama"), lambda hidden_BSD: kept_BK)
+
+
+def family(name: str) -> Family:
+    return next(family for family in FAMILIES if family.name == name)
 
 
 def hidden_states() -> Tensor:
@@ -124,6 +135,18 @@ def test_rotary_tables_are_cut_for_every_sample(batch: int) -> None:
     assert isinstance(short, tuple)
     for cut, table in zip(short, tables, strict=True):
         assert torch.equal(cut, gather_loop(table, KEPT_BK, 1))
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (1, 6, 6), (2, 6, 6), (3, 6, 6)])
+def test_a_mask_without_a_batch_is_cut_for_every_sample(shape: tuple[int, ...]) -> None:
+    layer, mask = TimmSpy(), numbered(*shape)
+    DroppingLayer(layer, family("timm_vit"), lambda hidden_BSD: KEPT_BK)
+    layer(hidden_states(), attn_mask=mask)
+    short = layer.seen["attn_mask"]
+    assert short.shape == (BATCH, *(shape[:-2] or (1,)), 3, 3)
+    for b, positions in enumerate(KEPT_BK):
+        expected = mask[..., positions[:, None], positions[None, :]]
+        assert torch.equal(short[b], expected.view(short[b].shape))
 
 
 @pytest.mark.parametrize("name", ["past_key_values", "position_ids"])

@@ -13,24 +13,38 @@ from rltd_core import KeptLength, RandomLTD
 from rltd_core.families import FAMILIES as KNOWN
 from rltd_core.stack import find_stack, transformer_cost
 from tests.core.reference import layer_list
-from tests.core.tiny import FAMILIES, LAYERS, VOCAB, WIDTH, tiny_model
+from tests.core.tiny import (
+    FAMILIES,
+    HF,
+    IMAGES,
+    LAYERS,
+    LENGTH,
+    PATCH,
+    VOCAB,
+    WIDTH,
+    batch_for,
+    predict,
+    tiny_model,
+)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_layer_list_is_found_through_the_language_model_and_in_its_body(family: str) -> None:
     model = tiny_model(family)
-    for part in (model, model.base_model, nn.Sequential(model)):
+    owner = getattr(model, "base_model", model)
+    for part in (model, owner, nn.Sequential(model)):
         stack = find_stack(part)
         assert stack.family.name == family
-        assert stack.owner is model.base_model
+        assert stack.owner is owner
         assert stack.layers is layer_list(model)
 
 
-def test_a_subclass_of_a_known_class_is_of_its_family() -> None:
-    model = tiny_model()
-    body: Any = model.base_model
-    body.__class__ = type("WrappedGPT2Model", (type(body),), {})
-    assert find_stack(model).family.name == "gpt2"
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_subclass_of_a_known_class_is_of_its_family(family: str) -> None:
+    model = tiny_model(family)
+    body: Any = getattr(model, "base_model", model)
+    body.__class__ = type(f"Wrapped{type(body).__name__}", (type(body),), {})
+    assert find_stack(model).family.name == family
 
 
 def test_an_unknown_model_is_refused_and_the_known_ones_are_named() -> None:
@@ -40,8 +54,8 @@ def test_an_unknown_model_is_refused_and_the_known_ones_are_named() -> None:
 
 
 def test_two_layer_lists_in_one_model_are_refused() -> None:
-    both = nn.ModuleList([tiny_model("gpt2"), tiny_model("llama")])
-    with pytest.raises(ValueError, match=r"several layer lists \(GPT2Model, LlamaModel\)"):
+    both = nn.ModuleList([tiny_model("bert"), tiny_model("timm_vit")])
+    with pytest.raises(ValueError, match=r"several layer lists \(BertModel, VisionTransformer\)"):
         find_stack(both)
 
 
@@ -62,10 +76,22 @@ def test_the_weights_of_llama_are_counted_with_its_fewer_key_heads() -> None:
     assert cost.head_weights == VOCAB * WIDTH
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", HF)
 def test_a_body_without_a_head_has_no_head_to_count(family: str) -> None:
     body = tiny_model(family).base_model
-    assert transformer_cost(body, find_stack(body), 3).head_weights == 0
+    cost = transformer_cost(body, find_stack(body), 3)
+    assert (cost.head_weights, cost.pooled_weights) == (0, 0)
+
+
+@pytest.mark.parametrize("family", IMAGES)
+def test_the_weights_of_an_image_model_are_counted_with_its_patches(family: str) -> None:
+    model = tiny_model(family)
+    cost = transformer_cost(model, find_stack(model), 3)
+    mlp = {"vit": 2 * 3, "timm_vit": 2 * 4}[family]
+    assert cost.block_weights == (4 + mlp) * WIDTH**2
+    assert cost.attention_width == WIDTH
+    assert (cost.head_weights, cost.pooled_weights) == (0, VOCAB * WIDTH)
+    assert (cost.patch_weights, cost.prefix) == (3 * PATCH**2 * WIDTH, 1)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -79,6 +105,7 @@ def test_every_argument_a_family_names_is_one_the_layer_takes(family: str) -> No
         received.update(names[: len(args)], kwargs)
 
     layer_list(model)[1].register_forward_pre_hook(record, with_kwargs=True)
-    model(torch.ones(1, 4, dtype=torch.long))
+    mask = torch.zeros(LENGTH, LENGTH).double()
+    predict(model, batch_for(family), **({"attn_mask": mask} if family == "timm_vit" else {}))
     assert set(described.token_axes) <= received
     assert described.withheld <= received

@@ -12,7 +12,17 @@ from transformers import DynamicCache
 
 from rltd_core import KeptLength, RandomLTD
 from tests.core.reference import simulated_layer_tokens
-from tests.core.tiny import attach, padding_mask, tiny_model, token_ids
+from tests.core.tiny import (
+    FAMILIES,
+    IMAGES,
+    attach,
+    batch_for,
+    images,
+    padding_mask,
+    predict,
+    tiny_model,
+    token_ids,
+)
 
 SCHEDULE = KeptLength(start=8, full=24, ramp_steps=4, quantum=4)
 
@@ -21,11 +31,11 @@ def small_model(family: str = "gpt2") -> nn.Module:
     return tiny_model(family, width=8)
 
 
-def draws(ltd: RandomLTD, model: nn.Module, count: int = 4) -> list[Tensor]:
+def draws(ltd: RandomLTD, model: nn.Module, count: int = 4, family: str = "gpt2") -> list[Tensor]:
     """Return the draws of some forwards."""
     seen = []
     for _ in range(count):
-        model(token_ids())
+        predict(model, batch_for(family))
         assert ltd.kept_LBK is not None
         seen.append(ltd.kept_LBK)
     return seen
@@ -39,14 +49,16 @@ def counters(ltd: RandomLTD) -> tuple[int, ...]:
     return (ltd.tokens, ltd.layer_tokens, ltd.pending_tokens, ltd.pending_layer_tokens)
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_layer_tokens_equal_a_simulated_counter_over_batches_of_any_shape(family: str) -> None:
     model = small_model(family)
     ltd = RandomLTD(model, SCHEDULE)
     shapes = [(3, 24), (1, 7), (2, 16), (4, 9), (3, 24), (2, 5)]
+    if family in IMAGES:
+        shapes = [(batch, 24) for batch, _ in shapes]
     after = simulated_layer_tokens(SCHEDULE, num_layers=5, num_dropping=3, shapes=shapes)
     for step, shape in enumerate(shapes):
-        model(token_ids(*shape))
+        predict(model, images(shape[0]) if family in IMAGES else token_ids(*shape))
         ltd.step()
         assert ltd.layer_tokens == after[step]
         assert ltd.tokens == sum(batch * length for batch, length in shapes[: step + 1])
@@ -84,11 +96,12 @@ def test_padding_counts_as_tokens() -> None:
     assert ltd.pending_tokens == 72
 
 
-def test_evaluation_counts_nothing() -> None:
-    model = small_model().eval()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_evaluation_counts_nothing(family: str) -> None:
+    model = small_model(family).eval()
     ltd = RandomLTD(model, SCHEDULE)
     before = ltd.state_dict()
-    model(token_ids())
+    predict(model, batch_for(family))
     assert ltd.state_dict() == before
     assert ltd.kept_LBK is None
 
@@ -119,10 +132,10 @@ def test_all_layers_but_the_first_and_the_last_drop_unless_others_are_named() ->
     assert RandomLTD(small_model(), SCHEDULE, layers=[4, 0, 4]).layers == (0, 4)
 
 
-def test_the_same_seed_draws_the_same() -> None:
-    models = [small_model(), small_model()]
-    first, second = (draws(attach(model, seed=3), model) for model in models)
-    assert all(equal(first, second))
+def test_the_same_seed_draws_the_same_in_every_family() -> None:
+    models = {family: small_model(family) for family in FAMILIES}
+    first, *others = (draws(attach(m, seed=3), m, family=f) for f, m in models.items())
+    assert all(all(equal(first, other)) for other in others)
 
 
 def test_different_seeds_draw_differently() -> None:
@@ -131,19 +144,21 @@ def test_different_seeds_draw_differently() -> None:
     assert not any(equal(first, second))
 
 
-def test_every_forward_draws_anew_also_between_steps() -> None:
-    model = small_model()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_forward_draws_anew_also_between_steps(family: str) -> None:
+    model = small_model(family)
     ltd = attach(model)
-    first = draws(ltd, model)
+    first = draws(ltd, model, family=family)
     ltd.step()
-    second = draws(ltd, model)
+    second = draws(ltd, model, family=family)
     seen = {tuple(draw.flatten().tolist()) for draw in first + second}
     assert len(seen) == 8
 
 
-def test_the_layers_of_one_forward_draw_differently() -> None:
-    model = small_model()
-    kept_LBK = draws(attach(model), model, 1)[0]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_layers_and_samples_of_one_forward_draw_differently(family: str) -> None:
+    model = small_model(family)
+    kept_LBK = draws(attach(model), model, 1, family)[0]
     rows = {tuple(row) for row in kept_LBK.flatten(0, 1).tolist()}
     assert len(rows) == 9
 
@@ -159,10 +174,11 @@ def test_evaluation_between_training_forwards_does_not_change_later_draws() -> N
     assert all(equal(draws(ltd, model), draws(other_ltd, other.train())))
 
 
-def test_attaching_and_dropping_take_nothing_from_the_global_generators() -> None:
-    model = small_model()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attaching_and_dropping_take_nothing_from_the_global_generators(family: str) -> None:
+    model = small_model(family)
     before = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
-    draws(attach(model), model)
+    draws(attach(model), model, family=family)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (random.getstate(), str(np.random.get_state())) == before[1:]
 
@@ -176,8 +192,9 @@ def test_the_global_seed_does_not_change_the_draw() -> None:
     assert all(equal(*seen))
 
 
-def test_a_padding_mask_given_by_place_is_seen() -> None:
-    body = small_model("llama").base_model
+@pytest.mark.parametrize("family", ["llama", "bert", "roberta"])
+def test_a_padding_mask_given_by_place_is_seen(family: str) -> None:
+    body = small_model(family).base_model
     ltd = attach(body, padding_aware=True)
     mask_BS = padding_mask("right")
     assert mask_BS is not None

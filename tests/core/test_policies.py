@@ -1,11 +1,14 @@
-"""Policies: random-LTD's own draw, and replaying given positions."""
+"""Policies: random-LTD's own draw, one shared by the batch, and replaying given positions."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
+from scipy.stats import chisquare
 
-from rltd_core import random_per_layer, replay, sample_kept
+from rltd_core import random_per_layer, random_shared, replay, sample_kept
 from rltd_core.policies import Policy
 
 
@@ -17,6 +20,37 @@ def choose(policy: Policy, *, layers: int = 2, batch: int = 3, kept: int = 4) ->
 def test_random_per_layer_is_the_uniform_draw() -> None:
     expected = sample_kept(2, 3, 8, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(choose(random_per_layer), expected)
+
+
+def test_a_shared_draw_is_one_uniform_draw_a_layer_for_all_samples() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one_L1K = sample_kept(2, 1, 8, 4, generator=generator)
+    kept_LBK = choose(random_shared)
+    assert torch.equal(kept_LBK, one_L1K.expand(2, 3, 4))
+    assert not torch.equal(kept_LBK[0], kept_LBK[1])
+    assert (kept_LBK.dtype, kept_LBK.shape) == (torch.int64, (2, 3, 4))
+
+
+def test_all_subsets_are_equally_likely_to_be_shared() -> None:
+    generator = torch.Generator().manual_seed(1)
+    options = {"generator": generator, "valid_BS": None, "protected": 1}
+    kept_LBK = random_shared(20_000, 2, 6, 3, **options)
+    assert (kept_LBK[..., 0] == 0).all()
+    pairs = [tuple(pair) for pair in kept_LBK[:, 0, 1:].tolist()]
+    subsets = itertools.combinations(range(1, 6), 2)
+    assert chisquare([pairs.count(subset) for subset in subsets]).pvalue > 0.001
+
+
+def test_a_shared_draw_refuses_to_mind_padding() -> None:
+    options = {"generator": torch.Generator(), "valid_BS": torch.ones(3, 8), "protected": 0}
+    with pytest.raises(ValueError, match="shared by the batch cannot be padding-aware"):
+        random_shared(2, 3, 8, 4, **options)
+
+
+def test_a_shared_draw_refuses_more_protected_than_kept_tokens() -> None:
+    options = {"generator": torch.Generator(), "valid_BS": None, "protected": 5}
+    with pytest.raises(ValueError, match=r"protected must lie in 0\.\.4"):
+        random_shared(2, 3, 8, 4, **options)
 
 
 def test_replay_returns_the_recorded_positions_at_every_forward() -> None:

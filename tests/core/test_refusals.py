@@ -12,9 +12,14 @@ from tests.core.reference import layer_list
 from tests.core.tiny import (
     BATCH,
     FAMILIES,
+    HF,
     LENGTH,
+    TEXT,
+    WIDTH,
     assert_same,
     attach,
+    batch_for,
+    predict,
     tiny_model,
     token_ids,
 )
@@ -22,36 +27,38 @@ from tests.core.tiny import (
 PACKED = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
 
 
-def assert_still_works(model: torch.nn.Module, ltd: RandomLTD) -> None:
+def assert_still_works(family: str, model: torch.nn.Module, ltd: RandomLTD) -> None:
     """Train, detach, and compare with a model that never failed."""
-    model(token_ids()).logits.sum().backward()
+    x = batch_for(family)
+    predict(model, x).sum().backward()
     assert ltd.kept_LBK is not None
     ltd.detach()
-    family = "gpt2" if hasattr(model, "transformer") else "llama"
-    assert_same(model(token_ids()).logits, tiny_model(family)(token_ids()).logits)
+    assert_same(predict(model, x), predict(tiny_model(family), x))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_attaching_twice_is_refused(family: str) -> None:
     model = tiny_model(family)
     ltd = attach(model)
-    for part in (model, model.base_model):
-        with pytest.raises(ValueError, match=r"already attached to this .*Model; call detach\(\)"):
+    for part in (model, getattr(model, "base_model", model)):
+        with pytest.raises(ValueError, match=r"already attached to this \w+; call detach\(\)"):
             attach(part)
-    assert_still_works(model, ltd)
+    assert_still_works(family, model, ltd)
 
 
-def test_attaching_twice_through_the_body_first_is_refused() -> None:
-    model = tiny_model()
+@pytest.mark.parametrize("family", HF)
+def test_attaching_twice_through_the_body_first_is_refused(family: str) -> None:
+    model = tiny_model(family)
     attach(model.base_model)
     with pytest.raises(ValueError, match="already attached"):
         attach(model)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_a_model_without_middle_layers_is_refused(layers: int) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_without_middle_layers_is_refused(family: str, layers: int) -> None:
     with pytest.raises(ValueError, match=f"at least 3 layers; this model has {layers}"):
-        attach(tiny_model(layers=layers))
+        attach(tiny_model(family, layers=layers))
 
 
 @pytest.mark.parametrize("layers", [(5,), (-1, 2), ()])
@@ -60,53 +67,58 @@ def test_layers_outside_the_model_are_refused(layers: tuple[int, ...]) -> None:
         attach(tiny_model(), layers=layers)
 
 
-def test_a_refused_attachment_leaves_nothing_behind() -> None:
-    model = tiny_model()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_refused_attachment_leaves_nothing_behind(family: str) -> None:
+    model = tiny_model(family)
     with pytest.raises(ValueError, match="layers must name"):
         attach(model, layers=[9])
-    assert_still_works(model, attach(model))
+    assert_still_works(family, model, attach(model))
 
 
 @pytest.mark.parametrize("shape", [(1, LENGTH), (BATCH, LENGTH, 1), (LENGTH,)])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", HF)
 def test_an_unlisted_argument_as_long_as_the_sequence_is_refused_by_name(
     family: str, shape: tuple[int, ...]
 ) -> None:
     model = tiny_model(family)
     ltd = attach(model)
     with pytest.raises(ValueError, match=f"'token_weights' has shape .*family '{family}' does not"):
-        model(token_ids(), token_weights=torch.ones(shape))
-    assert_still_works(model, ltd)
+        predict(model, batch_for(family), token_weights=torch.ones(shape))
+    assert_still_works(family, model, ltd)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", HF)
 def test_an_unlisted_argument_of_another_size_is_passed_on(family: str) -> None:
-    model = tiny_model(family)
-    plain = model(token_ids()).logits
+    model, seen = tiny_model(family), []
     attach(model, 10)
-    dropped = model(token_ids(), scale=torch.ones(5), flag=True, name="x").logits
-    assert dropped.shape == plain.shape
+    layer_list(model)[1].register_forward_pre_hook(
+        lambda layer, args, kwargs: seen.append(kwargs), with_kwargs=True
+    )
+    scale = torch.ones(5)
+    logits_BSV = predict(model, batch_for(family), scale=scale, flag=True, name="x")
+    assert logits_BSV.shape[:2] == (BATCH, LENGTH)
+    assert (seen[0]["scale"] is scale, seen[0]["flag"], seen[0]["name"]) == (True, True, "x")
 
 
 @pytest.mark.parametrize("name", PACKED)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", HF)
 def test_packed_sequences_are_refused_by_name(family: str, name: str) -> None:
     model = tiny_model(family)
     ltd = attach(model)
     value: Any = LENGTH if name.startswith("max") else torch.tensor([0, 9, LENGTH])
     with pytest.raises(ValueError, match=f"'{name}' describes packed sequences"):
-        model(token_ids(), **{name: value})
-    assert_still_works(model, ltd)
+        predict(model, batch_for(family), **{name: value})
+    assert_still_works(family, model, ltd)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TEXT)
 def test_a_batch_longer_than_the_full_length_is_refused(family: str) -> None:
     model = tiny_model(family)
     ltd = RandomLTD(model, KeptLength(start=8, full=LENGTH, ramp_steps=10))
     with pytest.raises(ValueError, match="batch is 25 tokens long, but the schedule is full at 24"):
         model(token_ids(2, LENGTH + 1))
     assert ltd.pending_tokens == 0
-    assert_still_works(model, ltd)
+    assert_still_works(family, model, ltd)
 
 
 @pytest.mark.parametrize("shape", [(2, BATCH, 10), (3, BATCH + 1, 10), (3, BATCH, 9)])
@@ -125,26 +137,61 @@ def test_more_protected_than_kept_tokens_are_refused() -> None:
         model(token_ids())
 
 
+@pytest.mark.parametrize("place", ["inside", "behind"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_forward_that_fails_inside_a_layer_can_be_repeated(family: str) -> None:
+def test_a_forward_that_fails_inside_a_layer_or_behind_the_last_can_be_repeated(
+    family: str, place: str
+) -> None:
     model = tiny_model(family)
     ltd = attach(model)
     failures = [MemoryError()]
 
-    def fail_once(module: torch.nn.Module, args: tuple[Any, ...]) -> None:
+    def fail_once(*_: Any) -> None:
         if failures:
             raise failures.pop()
 
-    layer_list(model)[2].mlp.register_forward_pre_hook(fail_once)
+    inside = list(layer_list(model)[2].modules())[-1]
+    (inside if place == "inside" else layer_list(model)[-1]).register_forward_hook(fail_once)
     with pytest.raises(MemoryError):
-        model(token_ids())
-    assert_still_works(model, ltd)
+        predict(model, batch_for(family))
+    predict(model.eval(), batch_for(family))
+    assert (ltd.pending_tokens, ltd.pending_layer_tokens) == (0, 0)
+    assert_still_works(family, model.train(), ltd)
+    assert ltd.pending_tokens == BATCH * LENGTH
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", HF)
 def test_a_forward_that_failed_is_not_counted(family: str) -> None:
     model = tiny_model(family)
     ltd = attach(model)
     with pytest.raises(ValueError, match="token_weights"):
-        model(token_ids(), token_weights=torch.ones(1, LENGTH))
+        predict(model, batch_for(family), token_weights=torch.ones(1, LENGTH))
     assert (ltd.pending_tokens, ltd.pending_layer_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_dropping_layer_run_by_itself_after_a_forward_is_refused(family: str) -> None:
+    model = tiny_model(family)
+    ltd = attach(model)
+    predict(model, batch_for(family))
+    layer, x_BSD = layer_list(model)[2], torch.zeros(BATCH, LENGTH, WIDTH).double()
+    with pytest.raises(RuntimeError, match=r"outside a forward of \w+: call the model, or eval"):
+        layer(x_BSD)
+    model.eval()
+    assert ltd.forwards == 1
+    predict(model, batch_for(family))
+    assert_still_works(family, model.train(), ltd)
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_copies_made_by_data_parallel_are_refused(family: str, training: bool) -> None:
+    model = tiny_model(family).train(training)
+    ltd = attach(model)
+    owner: Any = getattr(model, "base_model", model)
+    with pytest.raises(
+        RuntimeError, match=r"nn\.DataParallel runs copies .* one process per device"
+    ):
+        owner._replicate_for_data_parallel()(batch_for(family))
+    assert (ltd.forwards, ltd.pending_tokens) == (0, 0)
+    assert_still_works(family, model.train(), ltd)
