@@ -61,6 +61,15 @@ def test_a_run_that_drops_nothing_saves_exactly_nothing(
     assert replace(cost, num_dropping=0).flops(1, length) == cost.flops(length, length)
 
 
+@given(costs(), schedules(), st.integers(1, 60), st.integers(1, 9), st.integers(1, 400))
+def test_the_flop_saving_is_that_against_full_steps(
+    cost: TransformerCost, schedule: KeptLength, num_steps: int, batch: int, length: int
+) -> None:
+    used = sum(cost.flops(schedule(step), length) for step in range(num_steps))
+    saving = cost.flop_saving(schedule, num_steps=num_steps, batch=batch, length=length)
+    assert saving == pytest.approx(1 - used / (num_steps * cost.flops(length, length)), abs=1e-12)
+
+
 def test_the_saving_of_a_run_worked_out_by_hand() -> None:
     # 4 layers, 2 of them dropping; 8 tokens for 2 steps, then 12, then 16 of 16.
     schedule = KeptLength(start=8, full=16, ramp_steps=4, quantum=4)

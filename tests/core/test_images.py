@@ -29,6 +29,7 @@ from tests.core.tiny import (
     VOCAB,
     assert_same,
     attach,
+    batch_for,
     images,
     leaf_for,
     predict,
@@ -164,19 +165,6 @@ def test_in_evaluation_a_method_of_timm_is_the_plain_one(part: Callable[..., Ten
     assert (ltd.forwards, ltd.pending_tokens, ltd.kept_LBK) == (0, 0, None)
 
 
-@PARTS
-def test_padding_aware_sampling_is_refused_where_a_method_runs_the_layers(
-    part: Callable[..., Tensor],
-) -> None:
-    model = tiny_model("timm_vit")
-    ltd = attach(model, padding_aware=True)
-    with pytest.raises(ValueError, match="call VisionTransformer itself, not one of its methods"):
-        part(model, images())
-    assert ltd.pending_tokens == 0
-    predict(model, images())
-    assert ltd.pending_tokens == BATCH * LENGTH
-
-
 def encoder_alone(model: Any, x_BSD: Tensor) -> Tensor:
     """Predict from the layers of a text encoder, without its embeddings."""
     head = model.cls if hasattr(model, "cls") else model.lm_head
@@ -277,3 +265,14 @@ def test_a_classification_of_whole_images_is_that_of_hiding(pooling: str) -> Non
 def test_padding_aware_sampling_is_refused_where_the_model_takes_no_padding() -> None:
     with pytest.raises(ValueError, match=r"VisionTransformer is called with, but it takes none"):
         attach(tiny_model("timm_vit"), padding_aware=True)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_padding_aware_sampling_is_refused_where_a_part_is_run(family: str) -> None:
+    model = tiny_model(family)
+    ltd = attach(model, padding_aware=True)
+    with pytest.raises(ValueError, match="itself, not one of its methods"):
+        encoder_alone(model, leaf_for(family))
+    assert ltd.pending_tokens == 0
+    predict(model, batch_for(family))
+    assert ltd.pending_tokens == BATCH * LENGTH

@@ -183,6 +183,18 @@ def test_a_dropping_layer_run_by_itself_after_a_forward_is_refused(family: str) 
     assert_still_works(family, model.train(), ltd)
 
 
+@pytest.mark.parametrize("rows", [BATCH - 1, BATCH + 1])
+def test_a_dropping_layer_handed_another_batch_than_the_first_layer_is_refused(rows: int) -> None:
+    model = tiny_model()
+    attach(model)
+    layers, x_BSD = layer_list(model), torch.zeros(BATCH, LENGTH, WIDTH).double()
+    layers[0](x_BSD)
+    with pytest.raises(RuntimeError, match="outside a forward of GPT2Model"):
+        layers[1](torch.zeros(rows, LENGTH, WIDTH).double())
+    with pytest.raises(RuntimeError, match="outside a forward of GPT2Model"):
+        layers[1](x_BSD[:, 1:])
+
+
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_copies_made_by_data_parallel_are_refused(family: str, training: bool) -> None:
