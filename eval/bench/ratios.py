@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 import pandas as pd
+from scipy.stats import quantile_test
 
 from eval.bench.step import AGAIN, ATTACHED, BASELINE, DROPPING, StepTime, Timing
-from eval.evidence.intervals import interval
 from rltd_core import KeptLength
 
 __all__ = ["predicted_saving", "ratios"]
+
+_FEWEST = 5
+"""With fewer rounds even the smallest and the largest are no 90 % interval of the median."""
 
 
 def ratios(timings: Sequence[Timing]) -> pd.DataFrame:
     """Return one row an arm and shape: measured ratios to the baseline, and the computed ones.
 
-    Ratios are geometric means over the rounds, each paired with the baseline's step of the same
-    round, with 90 % Student-t intervals of the logarithm. `compute` is forward and backward,
-    which FLOPs count; `step` adds the optimizer, which they do not. `saving_over_flop_saving`
-    is (1 - compute ratio) / (1 - FLOP ratio).
+    A ratio is paired with the baseline's step of the same round; shown is the median over the
+    rounds, because single steps take twice as long now and then, with its distribution-free 90 %
+    interval (none below 5 rounds). `compute` is forward and backward, which FLOPs count; `step`
+    adds the optimizer, which they do not. `saving_over_flop_saving` is (1 - compute ratio) /
+    (1 - FLOP ratio).
     """
     return pd.DataFrame([row for timing in timings for row in _rows(timing)])
 
@@ -30,13 +34,13 @@ def ratios(timings: Sequence[Timing]) -> pd.DataFrame:
 def predicted_saving(timing: Timing, schedule: KeptLength, *, num_steps: int) -> float:
     """Return the fraction of a run's wall-clock that the schedule saves at the measured ratios.
 
-    Between the measured kept lengths the step ratio is interpolated linearly; below the shortest
-    it is taken as that one's.
+    Between the measured kept lengths and the full one, where nothing is saved, the step ratio is
+    interpolated linearly; below the shortest it is taken as that one's.
     """
-    by_kept = {
-        kept: _Ratio.of(steps, timing, _step_s).mean
+    by_kept = {timing.length: 1.0} | {
+        kept: _Ratio.of(steps, timing, _step_s).median
         for (arm, kept), steps in _arms(timing).items()
-        if arm in (ATTACHED, DROPPING)
+        if arm == DROPPING
     }
     lengths = sorted(by_kept)
     at_lengths = [by_kept[kept] for kept in lengths]
@@ -47,7 +51,7 @@ def predicted_saving(timing: Timing, schedule: KeptLength, *, num_steps: int) ->
 
 @dataclass(frozen=True, slots=True)
 class _Ratio:
-    mean: float
+    median: float
     low: float | None
     high: float | None
 
@@ -56,11 +60,11 @@ class _Ratio:
         cls, steps: Sequence[StepTime], timing: Timing, seconds: Callable[[StepTime], float]
     ) -> _Ratio:
         baseline = {s.round: seconds(s) for s in timing.steps if s.arm == BASELINE}
-        logs = [math.log(seconds(s) / baseline[s.round]) for s in steps]
-        if len(logs) < 2 or steps[0].arm == BASELINE:
-            return cls(math.exp(logs[0]), None, None)
-        of = interval(logs)
-        return cls(math.exp(of.mean), math.exp(of.low), math.exp(of.high))
+        values = [seconds(s) / baseline[s.round] for s in steps]
+        if len(values) < _FEWEST or steps[0].arm == BASELINE:
+            return cls(median(values), None, None)
+        of_median = quantile_test(values, p=0.5).confidence_interval(confidence_level=0.9)
+        return cls(median(values), float(of_median.low), float(of_median.high))
 
 
 def _rows(timing: Timing) -> list[dict[str, object]]:
@@ -79,15 +83,15 @@ def _rows(timing: Timing) -> list[dict[str, object]]:
             "n": len(steps),
             "layer_token_ratio": cost.layer_tokens(kept, length) / (cost.num_layers * length),
             "flop_ratio": flop_ratio,
-            "compute_ratio": compute.mean,
+            "compute_ratio": compute.median,
             "compute_low": compute.low,
             "compute_high": compute.high,
-            "step_ratio": step.mean,
+            "step_ratio": step.median,
             "step_low": step.low,
             "step_high": step.high,
             "saving_over_flop_saving": None
             if flop_ratio == 1
-            else (1 - compute.mean) / (1 - flop_ratio),
+            else (1 - compute.median) / (1 - flop_ratio),
             "optimizer_frac": optimizer_s / sum(map(_step_s, steps)),
             "step_s": sum(map(_step_s, steps)) / len(steps),
         }

@@ -24,12 +24,12 @@ _SHOWN = (
 )
 _EXPLAINED = """\
 One training step (forward, backward, AdamW) of each arm, once a round in random order; every ratio
-is paired with the baseline's step of the same round: geometric mean over n rounds with its 90 %
-Student-t interval. *Forward + backward* is what FLOPs count; the whole step has the optimizer too,
-whose share is that of the arm's own step. *Again*: the baseline a second time; what differs from 1
-is noise. *Attached*: the hooks are there and nothing is dropped.
-*Saved of the FLOPs' saving*: how much of the saving that FLOPs promise (attention and head counted)
-forward and backward really keep.
+is paired with the baseline's step of the same round: the median over n rounds with its
+distribution-free 90 % interval. *Forward + backward* is what FLOPs count; the whole step has the
+optimizer too, whose share is that of the arm's own step. *Again*: the baseline a second time; what
+differs from 1 is noise. *Attached*: the hooks are there and nothing is dropped. *Saved of the FLOPs'
+saving*: how much of the saving that FLOPs promise (attention and head counted) forward and backward
+really keep; it can be above 1, because FLOPs leave out what is no matrix product.
 """
 
 

@@ -28,8 +28,8 @@ def plot_step_ratios(timings: Sequence[Timing]) -> Figure:
         for axes, timing in zip(panels, timings):
             _draw_ratios(axes, timing)
             axes.set_title(f"{timing.shape}, {timing.batch} x {timing.length}")
-            axes.set(xlabel="kept fraction of the tokens", xlim=(0, 1.04), ylim=(0, None))
-        panels[0].set_ylabel("cost of a step, relative to full")
+            axes.set(xlabel="kept fraction of the tokens", xlim=(0, 1.04))
+        panels[0].set(ylabel="cost of a step, relative to full", ylim=(0, None))
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=3)
     return figure

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,17 +104,25 @@ def test_a_kept_length_that_drops_nothing_is_refused(kept: list[int]) -> None:
         measure(SMOKE[0], kept, rounds=1)
 
 
-def test_ratios_are_paired_within_a_round() -> None:
+def test_a_ratio_is_the_median_of_those_paired_within_a_round() -> None:
     # 3 * 1.1**i of 4 in forward and backward, which take all but the optimizer's second.
-    logs = [math.log(3 * 1.1**i / 4) for i in (1, 2, 3)]
     found = row(16)
-    assert found["compute_ratio"] == pytest.approx(math.exp(statistics.fmean(logs)))
-    half = 2.919986 * statistics.stdev(logs) / math.sqrt(3)  # t of 2 degrees at 0.95, from a table
-    assert found["compute_low"] == pytest.approx(found["compute_ratio"] * math.exp(-half), rel=1e-6)
-    assert found["compute_high"] == pytest.approx(found["compute_ratio"] * math.exp(half), rel=1e-6)
-    steps = [math.log((9 * 1.1**i + 1) / 13) for i in (1, 2, 3)]
-    assert found["step_ratio"] == pytest.approx(math.exp(statistics.fmean(steps)))
+    assert found["compute_ratio"] == pytest.approx(3 * 1.1**2 / 4)
+    assert found["step_ratio"] == pytest.approx((9 * 1.1**2 + 1) / 13)
     assert row(32, "attached")["step_ratio"] == pytest.approx(1)
+    assert found["step_low"] is None  # three rounds have no interval
+
+
+@pytest.mark.parametrize(("rounds", "below"), [(5, 1), (8, 2), (11, 3), (20, 6)])
+def test_the_interval_of_a_median_lies_between_order_statistics(rounds: int, below: int) -> None:
+    """The k-th smallest of n, with P(Binomial(n, 1/2) < k) at most 5 %: from a table."""
+    steps = [_step(i, "baseline", 32, 1.0, 1.0) for i in range(rounds)]
+    values = [0.5 + 0.01 * (7 * i % rounds) for i in range(rounds)]
+    steps += [_step(i, "dropping", 16, value, 1.0) for i, value in enumerate(values)]
+    timing = replace(made_up_timing(), steps=tuple(steps))
+    (found,) = [r for r in ratios([timing]).to_dict("records") if r["arm"] == "dropping"]
+    low, high = sorted(values)[below - 1], sorted(values)[-below]
+    assert (found["compute_low"], found["compute_high"]) == pytest.approx((low, high))
 
 
 def test_the_saving_is_set_against_that_of_the_flops() -> None:
@@ -131,8 +137,8 @@ def test_the_saving_is_set_against_that_of_the_flops() -> None:
 def test_a_run_is_predicted_step_by_step_from_the_measured_ratios() -> None:
     timing = made_up_timing()
     schedule = KeptLength(start=4, full=32, ramp_steps=20, quantum=4)
-    measured = {4: row(8), 8: row(8), 16: row(16), 32: row(32, "attached")}
-    at = {kept: r["step_ratio"] for kept, r in measured.items()}
+    at = {kept: r["step_ratio"] for kept, r in {4: row(8), 8: row(8), 16: row(16)}.items()}
+    at[32] = 1.0
     at[12] = (at[8] + at[16]) / 2
     for i, kept in enumerate((20, 24, 28), start=1):
         at[kept] = at[16] + i * (at[32] - at[16]) / 4
