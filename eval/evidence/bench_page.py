@@ -27,7 +27,7 @@ One training step (forward, backward, AdamW) of each arm, once a round in random
 is paired with the baseline's step of the same round: the median over n rounds with its
 distribution-free 90 % interval. *Forward + backward* is what FLOPs count; the whole step has the
 optimizer too, whose share is that of the arm's own step. *Again*: the baseline a second time; what
-differs from 1 is noise. *Attached*: the hooks are there and nothing is dropped. *Saved of the FLOPs'
+differs from 1 is noise. *Attached*: the hooks are there and nothing is dropped. *Saved of FLOPs'
 saving*: how much of the saving that FLOPs promise (attention and head counted) forward and backward
 really keep; it can be above 1, because FLOPs leave out what is no matrix product.
 """

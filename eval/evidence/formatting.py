@@ -15,6 +15,7 @@ _HEADINGS = {
     "layer_token_saving_frac": "layer tokens saved",
     "flop_saving_frac": "FLOPs saved",
     "change_frac": "change against its baseline",
+    "saved_frac": "saved",
     "flops": "FLOPs",
 }
 _HIDDEN = {"measurement", "unit", "sd", "low", "high"}
