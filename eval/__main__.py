@@ -93,7 +93,9 @@ def _bench_options(bench: argparse.ArgumentParser) -> None:
     add("what", choices=["step"], help="step: one training step, in every arm")
     add("--tier", default="cpu", choices=["smoke", "cpu", "gpu"], help="which models")
     add(
-        "--models", nargs="+", help="instead: names of shapes, timm:MODEL, or folders with a config"
+        "--models",
+        nargs="+",
+        help="instead: shapes, timm:MODEL, folders or hub repositories",
     )
     add("--kept", nargs="+", type=float, default=[0.5, 0.25], help="kept fractions of the length")
     add("--rounds", type=int, default=20, help="steps of every arm")
@@ -101,7 +103,7 @@ def _bench_options(bench: argparse.ArgumentParser) -> None:
     add("--batch", type=int, help="sequences of a step, for --models")
     add("--device", choices=["cpu", "cuda"], help="cuda at tier gpu, else cpu, unless named")
     add("--precision", choices=["float32", "bfloat16"], help="bfloat16 on cuda, unless named")
-    add("--threads", type=int, help="of the CPU; one per core, unless named")
+    add("--threads", type=int, help="of the CPU; else OMP_NUM_THREADS, else one per core")
     add("--record", action="store_true", help="write into results/bench (clean checkout)")
 
 

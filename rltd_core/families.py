@@ -126,15 +126,19 @@ FAMILIES: list[Family] = [
 ]
 
 
-def register_family(family: Family) -> None:
+def register_family(family: Family, *, replace: bool = False) -> None:
     """Make an architecture known to `RandomLTD`, from now on and in this process.
 
-    Raises: ValueError if its name or its owner is taken.
+    With `replace` it takes the place of the families of its name or its owner.
+
+    Raises: ValueError if its name or its owner is taken, unless it is to replace them.
     """
-    for known in FAMILIES:
-        if family.name == known.name or family.owner == known.owner:
-            raise ValueError(
-                f"family {known.name!r} already describes {known.owner}; choose another name, or "
-                "remove it from rltd_core.families.FAMILIES"
-            )
+    taken = [f for f in FAMILIES if family.name == f.name or family.owner == f.owner]
+    if taken and not replace:
+        raise ValueError(
+            f"family {taken[0].name!r} already describes {taken[0].owner}; to describe it anew, "
+            "register with replace=True"
+        )
+    for known in taken:
+        FAMILIES.remove(known)
     FAMILIES.append(family)

@@ -120,6 +120,11 @@ class LayerTokenLR(ClockLR):
         if warmup_layer_tokens is None and total_layer_tokens is None:
             if warmup is None or total is None or batch is None or length is None:
                 raise ValueError(_TWO_FORMS)
+            if not 0 <= warmup <= total or length > ltd.schedule.full:
+                raise ValueError(
+                    f"need 0 <= warmup <= total steps and length <= {ltd.schedule.full} (the "
+                    f"schedule's full), got warmup={warmup}, total={total}, length={length}"
+                )
             convert = _authors_form if authors_form else _planned_sums
             warmup_layer_tokens, total_layer_tokens = convert(ltd, warmup, total, batch, length)
         elif planned != (None, None, None, None) or authors_form:

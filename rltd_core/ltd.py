@@ -5,8 +5,8 @@ Letters: L layers, B batch, S sequence, K kept, D width.
 
 from __future__ import annotations
 
-import inspect
 import operator
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,16 +17,25 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from rltd_core.checks import (
+    check_arguments,
+    real_tokens,
+    refuse_second_attachment,
+    refuse_short_schedule,
+    refuse_without_mask,
+)
 from rltd_core.compute import TransformerCost
 from rltd_core.deepspeed import read_deepspeed
 from rltd_core.forward import Forwards, TrainingForward, draw_generator
 from rltd_core.policies import Policy, random_per_layer
 from rltd_core.schedule import KeptLength
-from rltd_core.stack import Stack, dropping_layers, find_stack, fixed_length, transformer_cost
+from rltd_core.stack import dropping_layers, find_stack, transformer_cost
 from rltd_core.surgery import DroppingLayer
 
 __all__ = ["RandomLTD"]
 
+_FORGOTTEN = 256
+"""Training forwards without a step after which a user is told."""
 _COUNTED = ("tokens", "layer_tokens", "effective_tokens")
 _COUNTERS = ("steps", "forwards", *_COUNTED, *(f"pending_{name}" for name in _COUNTED))
 
@@ -52,8 +61,9 @@ class RandomLTD:
         process_group: the data-parallel ranks, if they are not all ranks.
 
     Paper: sections 1 and 2.
-    Raises: ValueError for a model of no known family, with fewer than 3 layers, with layer
-        numbers out of range, or with random-LTD already attached.
+    Warns after 256 training forwards without a step.
+    Raises: TypeError for an argument of another type; ValueError for a model of no known family,
+        with fewer than 3 layers, with layer numbers out of range, or with random-LTD attached.
     """
 
     def __init__(
@@ -68,20 +78,19 @@ class RandomLTD:
         padding_aware: bool = False,
         process_group: dist.ProcessGroup | None = None,
     ) -> None:
+        check_arguments(model, schedule, policy, protected)
         self.schedule = schedule
         self.seed = seed
         self.steps = self.tokens = self.layer_tokens = self.effective_tokens = 0
         self.pending_tokens = self.pending_layer_tokens = self.pending_effective_tokens = 0
         self._attached = True
+        self._forwards_since_step = 0
         self._stack = find_stack(model)
         owner, all_layers = self._stack.owner, self._stack.layers
-        _refuse_second_attachment(owner)
-        _refuse_short_schedule(schedule, self._stack)
-        if padding_aware and "attention_mask" not in inspect.signature(owner.forward).parameters:
-            raise ValueError(
-                f"padding_aware reads the attention_mask that {type(owner).__name__} is called "
-                "with, but it takes none; leave it out"
-            )
+        refuse_second_attachment(owner)
+        refuse_short_schedule(schedule, self._stack)
+        if padding_aware:
+            refuse_without_mask(owner)
         self.layers = dropping_layers(len(all_layers), layers)
         self.cost: TransformerCost = transformer_cost(model, self._stack, len(self.layers))
         self._policy = policy
@@ -151,6 +160,7 @@ class RandomLTD:
             setattr(self, name, getattr(self, name) + count)
             setattr(self, f"pending_{name}", 0)
         self.steps += 1
+        self._forwards_since_step = 0
         self._forwards.stepped()
 
     def state_dict(self) -> dict[str, int]:
@@ -228,6 +238,13 @@ class RandomLTD:
         forward.effective_tokens = batch * self.cost.effective_tokens(kept, length)
 
     def _end(self, forward: TrainingForward) -> None:
+        self._forwards_since_step += 1
+        if self._forwards_since_step == _FORGOTTEN:
+            warnings.warn(
+                f"{_FORGOTTEN} training forwards without ltd.step(): the schedule stands still; "
+                "call it after every optimizer step",
+                stacklevel=2,
+            )
         self.pending_tokens += forward.tokens
         self.pending_layer_tokens += forward.layer_tokens
         self.pending_effective_tokens += forward.effective_tokens
@@ -243,36 +260,10 @@ class RandomLTD:
             length,
             kept,
             generator=generator,
-            valid_BS=_real_tokens(forward.attention_mask) if self._padding_aware else None,
+            valid_BS=real_tokens(forward.attention_mask) if self._padding_aware else None,
             protected=self._protected,
         )
 
 
 def _distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
-
-
-def _real_tokens(mask: Tensor | None) -> Tensor | None:
-    if mask is not None and mask.ndim != 2:
-        raise ValueError(
-            f"padding_aware reads the model's 2-D attention_mask, got one of {mask.ndim} axes"
-        )
-    return mask
-
-
-def _refuse_short_schedule(schedule: KeptLength, stack: Stack) -> None:
-    length = fixed_length(stack)
-    if length is not None and schedule.full < length:
-        raise ValueError(
-            f"full is {schedule.full}, but this {type(stack.owner).__name__} always has {length} "
-            "tokens: it would never train at full length; raise `full`"
-        )
-
-
-def _refuse_second_attachment(owner: nn.Module) -> None:
-    for hook in owner._forward_pre_hooks.values():
-        if isinstance(getattr(hook, "__self__", None), Forwards):
-            raise ValueError(
-                f"random-LTD is already attached to this {type(owner).__name__}; call detach() "
-                "on the first RandomLTD before you make another"
-            )

@@ -78,6 +78,7 @@ def _rows(timing: Timing) -> list[dict[str, object]]:
             "shape": timing.shape,
             "length": length,
             "batch": timing.batch,
+            "parameters": timing.parameters,
             "arm": arm,
             "kept": kept,
             "n": len(steps),

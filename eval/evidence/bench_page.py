@@ -11,7 +11,10 @@ from eval.bench.records import BenchRecord
 from eval.bench.step import AGAIN, ATTACHED, BASELINE, DROPPING, Timing
 from eval.evidence.formatting import percent, to_markdown
 
-__all__ = ["bench_headline", "bench_page", "bench_table", "step_table"]
+__all__ = ["bench_headline", "bench_page", "bench_table", "noise_note", "step_table"]
+
+_NOISE = 0.05
+"""A baseline whose second time strays further than this says nothing about a few percent."""
 
 _SHOWN = (
     "model",
@@ -69,13 +72,27 @@ def step_table(timings: Sequence[Timing]) -> pd.DataFrame:
     return _written(ratios(timings))
 
 
+def noise_note(timing: Timing) -> str:
+    """Return a line that says so where the baseline's own second time strays, else nothing."""
+    (again,) = [r for r in ratios([timing]).to_dict("records") if r["arm"] == AGAIN]
+    ends = [x for x in (again["step_low"], again["step_high"]) if not pd.isna(x)]
+    stray = max(abs(x - 1) for x in (again["step_ratio"], *ends))
+    if stray <= _NOISE:
+        return ""
+    return (
+        f"Noisy: the baseline's own second time strays by {stray:.0%}. More rounds, or an idle "
+        "machine, before you conclude anything.\n"
+    )
+
+
 def _written(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row in table.to_dict("records"):
         saved = row["saving_over_flop_saving"]
         rows.append(
             {
-                "model": f"{row['shape']}, {row['batch']} x {row['length']}",
+                "model": f"{row['shape']} ({row['parameters'] / 1e6:.3g} M), "
+                f"{row['batch']} x {row['length']}",
                 "kept": _kept(row),
                 "n": row["n"],
                 "forward + backward": _with_interval(row, "compute"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
+from eval.evidence.arms import arm_looks
 from eval.evidence.paper import load_claims
-from eval.evidence.stats import judge
+from eval.evidence.stats import BASELINE, judge
 from eval.evidence.tables import (
     AGREEMENT_RULE,
     HEADLINE,
@@ -81,13 +83,14 @@ def headline(parts: Sequence[Part]) -> str:
     """Return what the README shows of a suite."""
     name = parts[0].suite.name
     claims = [c for c in load_claims() if c.suite == name]
-    lines = [f"The claim: {c.claim} ({c.paper}).\n" for c in claims]
+    lines = [f"The claim: {c.claim} ({c.paper}; read in: {c.locator}).\n" for c in claims]
     lines += [line for part in parts for line in _answer(part)]
     figures = [
         f"![{name}, tier {part.tier}: validation loss of every arm]"
         f"(results/summary/{name}-{part.tier}-curves.svg)\n"
         for part in parts
     ]
+    figures += [time for part in parts if (time := _time(part))]
     details = f"Details: [{name}](results/summary/{name}.md).\n"
     return "\n".join([*lines, *figures, details])
 
@@ -141,6 +144,26 @@ def _setting(suite: Suite) -> str:
         f"{e.optimization.shape} learning rate after {e.optimization.warmup_steps} steps; "
         f"random-LTD keeps {kept}; measured on {e.eval_windows} windows of the "
         f"{e.eval_split} split."
+    )
+
+
+def _time(part: Part) -> str:
+    """Say how long the arms trained, in CPU time, which counts what runs side by side apart."""
+    seconds: dict[str, list[float]] = {}
+    for record in part.records:
+        if record.cost is not None:
+            seconds.setdefault(record.experiment.arm, []).append(record.cost.train_cpu_s)
+    means = {arm: fmean(values) for arm, values in seconds.items()}
+    saved = [
+        f"{arm_looks([arm])[arm].label} {1 - mean / means[BASELINE]:.1%}"
+        for arm, mean in means.items()
+        if arm != BASELINE and BASELINE in means
+    ]
+    if not saved:
+        return ""
+    return (
+        f"CPU time of training saved against the baseline at tier {part.tier} (means over the "
+        f"seeds; runs shared the machine, so descriptive only): {', '.join(saved)}.\n"
     )
 
 

@@ -98,7 +98,8 @@ def plot_times_computed(computed_LS: np.ndarray, num_dropping: int, kept: int) -
         axes.legend(loc="upper left")
         never = length * (1 - kept / length) ** num_dropping
         figure.suptitle(
-            f"no token is left behind: {never:.2g} of {length} expected in no dropping layer",
+            f"how often a token is computed: {never:.2g} of {length} are expected to miss every "
+            "dropping layer",
             x=0.01,
             ha="left",
             fontsize=10,

@@ -177,6 +177,13 @@ def test_registering_twice_is_refused() -> None:
     assert find_stack(pocket()).family is POCKET
 
 
+def test_a_family_is_described_anew_where_that_is_asked_for(families: list[Family]) -> None:
+    register_family(replace(POCKET, token_axes={}))
+    register_family(POCKET, replace=True)
+    assert find_stack(pocket()).family is POCKET
+    assert sum(family.owner == POCKET.owner for family in families) == 1
+
+
 def test_a_class_of_another_library_with_a_known_name_is_not_mistaken_for_it() -> None:
     other = torchvision.models.VisionTransformer(
         image_size=8, patch_size=4, num_layers=3, num_heads=2, hidden_dim=8, mlp_dim=8

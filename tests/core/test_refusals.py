@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -181,6 +182,44 @@ def test_a_dropping_layer_run_by_itself_after_a_forward_is_refused(family: str) 
     assert ltd.forwards == 1
     predict(model, batch_for(family))
     assert_still_works(family, model.train(), ltd)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"model": None}, TypeError, r"model must be a torch\.nn\.Module, got None"),
+        ({"schedule": 64}, TypeError, "schedule must be a KeptLength, got 64"),
+        ({"policy": "random"}, TypeError, "policy must be a function"),
+        ({"protected": "cls"}, TypeError, "protected must be a number of tokens"),
+        ({"protected": -1}, ValueError, "protected must not be negative, got -1"),
+    ],
+)
+def test_an_argument_of_another_kind_is_refused_at_once(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    schedule = KeptLength(start=8, full=64, ramp_steps=4)
+    with pytest.raises(error, match=message):
+        RandomLTD(**{"model": tiny_model(), "schedule": schedule, **arguments})
+
+
+def test_a_forgotten_step_is_told_once() -> None:
+    model = tiny_model(width=8)
+    ltd = attach(model, 1)
+    ids_BS = token_ids(1, 2)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for _ in range(255):
+            predict(model, ids_BS)
+        assert not seen
+        for _ in range(3):
+            predict(model, ids_BS)
+        assert ["256 training forwards without ltd.step()" in str(w.message) for w in seen] == [
+            True
+        ]
+        ltd.step()
+        for _ in range(200):
+            predict(model, ids_BS)
+        assert len(seen) == 1
 
 
 @pytest.mark.parametrize("rows", [BATCH - 1, BATCH + 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,23 @@ from eval.bench.records import load_bench, write_bench
 from eval.bench.shapes import SHAPES, TIERS, cost_of, shape
 from eval.bench.step import StepTime, Timing, measure
 from eval.errors import UserError
-from eval.evidence.bench_page import bench_headline, bench_page, bench_table, step_table
+from eval.evidence.bench_page import (
+    bench_headline,
+    bench_page,
+    bench_table,
+    noise_note,
+    step_table,
+)
 from rltd_core import KeptLength, RandomLTD
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Give the number of threads back that the command sets."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
 
 SMOKE = [shape(name) for name in TIERS["smoke"]]
 COST = cost_of(shape("tiny-gpt2"))
@@ -179,6 +195,24 @@ def test_the_page_shows_measured_and_computed_ratios_and_the_machine(tmp_path: P
     assert "peak GiB" not in step_table(records[0].timings)
 
 
+def test_a_baseline_that_strays_from_itself_is_called_noise() -> None:
+    timing = made_up_timing()
+    assert noise_note(timing) == ""
+    slow = tuple(
+        replace(s, forward_s=1.2 * s.forward_s) if s.arm == "again" else s for s in timing.steps
+    )
+    assert "strays by 6%" in noise_note(replace(timing, steps=slow))
+
+
+def test_the_command_takes_as_many_threads_as_the_environment_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("eval.bench.command.OUT", tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert main(["bench", "step", "--models", "tiny-gpt2", "--rounds", "1"]) == 0
+    assert "cpu, 1 threads" in capsys.readouterr().out
+
+
 def test_memory_is_shown_where_it_was_measured() -> None:
     timing = made_up_timing()
     steps = tuple(replace(step, peak_bytes=3 * 2**30) for step in timing.steps)
@@ -227,6 +261,7 @@ def test_a_model_of_timm_has_its_own_length() -> None:
         (["--models", "timm:nonsense"], "timm has no model 'nonsense'"),
         (["--models", "timm:resnet18"], "is no VisionTransformer"),
         (["--kept", "1.5"], "--kept takes fractions between 0 and 1, got 1.5"),
+        (["--rounds", "0"], "--rounds must be at least 1, got 0"),
         (["--length", "9"], "--length and --batch are for --models"),
         (["--record", "--models", "tiny-gpt2"], "--record"),
     ],
@@ -242,13 +277,10 @@ def test_the_command_prints_the_table_and_writes_its_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("eval.bench.command.OUT", tmp_path)
-    threads = torch.get_num_threads()
-    try:
-        assert main(["bench", "step", "--tier", "smoke", "--rounds", "2", "--threads", "1"]) == 0
-    finally:
-        torch.set_num_threads(threads)
+    assert main(["bench", "step", "--tier", "smoke", "--rounds", "2", "--threads", "1"]) == 0
     printed = capsys.readouterr().out
     assert all(each.name in printed for each in SMOKE)
+    assert printed.startswith("cpu, 1 threads, float32, 2 rounds\n")
     (record,) = load_bench(tmp_path)
     assert [t.shape for t in record.timings] == list(TIERS["smoke"])
     assert {t.threads for t in record.timings} == {1}

@@ -184,9 +184,12 @@ def test_an_interrupted_run_is_finished_by_the_same_command(
     folder, environment = real
     command = [str(folder / "rltd"), "run", "gpt_finetune", "--tier", "smoke"]
     command += ["--arms", "random_ltd"]
+    # A shell starts background jobs with the interrupt ignored, and children inherit that.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, previous)
     while process.poll() is None and not list(out.rglob("job.json")):
         time.sleep(0.05)  # until the run is started
     process.send_signal(signal.SIGINT)
