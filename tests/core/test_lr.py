@@ -15,7 +15,7 @@ from torch.optim import SGD
 from rltd_core import ClockLR, KeptLength, LayerTokenLR, RandomLTD
 from rltd_core.lr import SHAPES
 from tests.core.reference import simulated_layer_tokens
-from tests.core.tiny import tiny_model, token_ids
+from tests.core.tiny import attach, tiny_model, token_ids
 
 SHAPE = pytest.mark.parametrize("shape", SHAPES)
 DECAYING = pytest.mark.parametrize("shape", ["linear", "cosine"])
@@ -273,3 +273,14 @@ def test_a_forgotten_step_of_the_counter_is_an_error() -> None:
         lr.step()
     ltd.step()
     lr.step()
+
+
+@pytest.mark.parametrize("change", [{"warmup": 21}, {"length": 65}])
+def test_a_plan_beyond_its_own_steps_or_the_schedule_is_refused_in_the_users_words(
+    change: dict[str, int],
+) -> None:
+    ltd = attach(tiny_model(width=8))
+    plan = {"warmup": 2, "total": 20, "batch": 2, "length": 64, **change}
+    words = ", ".join(f"{name}={plan[name]}" for name in ("warmup", "total", "length"))
+    with pytest.raises(ValueError, match=f"need 0 <= warmup <= total steps .* got {words}"):
+        LayerTokenLR(torch.optim.SGD([torch.zeros(1)], lr=1.0), ltd, **plan)
