@@ -28,8 +28,8 @@ def bench_step(options: Namespace) -> int:
     if options.rounds < 1:
         raise UserError(f"--rounds must be at least 1, got {options.rounds}")
     shapes = _shapes(options)
-    wanted = options.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
-    torch.set_num_threads(wanted or os.cpu_count() or 1)
+    if options.threads or "OMP_NUM_THREADS" not in os.environ:  # which torch obeys by itself
+        torch.set_num_threads(options.threads or os.cpu_count() or 1)
     device = options.device or ("cuda" if options.tier == "gpu" else "cpu")
     precision = options.precision or ("bfloat16" if device == "cuda" else "float32")
     print(f"{device}, {torch.get_num_threads()} threads, {precision}, {options.rounds} rounds\n")

@@ -44,6 +44,7 @@ def savings(path: Path = RESULTS / "paper" / "savings.csv") -> pd.DataFrame:
                 "quantity": row["quantity"],
                 "published": row["published"],
                 "ours": ours.get(row["quantity"]),
+                "ramp_of_the_run_frac": row["ramp"] / _length_of_run(row),
                 "layer_token_saving_frac": saving,
                 "flop_saving_frac": cost.flop_saving(schedule, **run),
                 "where": f"{row['locator']} ({row['evidence']})",
@@ -73,10 +74,11 @@ def ramp_for_saving(
     return fraction
 
 
-def plot_saving_by_ramp(
-    table: pd.DataFrame, path: Path = RESULTS / "paper" / "savings.csv"
-) -> Figure:
-    """Draw the saving of GPT-3 1.3B against where the ramp ends, with the authors' scripts."""
+def plot_saving_by_ramp(table: pd.DataFrame) -> Figure:
+    """Draw the saving of GPT-3 1.3B against where the ramp ends, with the authors' scripts.
+
+    `table` is what `savings` returned.
+    """
     cost = TransformerCost(**_GPT3, block_weights=0, attention_width=0, head_weights=0)
     fractions = np.linspace(0.02, 1, 50)
     line = [
@@ -95,11 +97,11 @@ def plot_saving_by_ramp(
             color="#0072b2",
             label="128 to 2,048 tokens, 22 of 24 layers; dots: the authors' scripts",
         )
-        for i, ((end, saving), names) in enumerate(sorted(_scripts(table, path).items())):
+        for i, ((end, saving), names) in enumerate(sorted(_scripts(table).items())):
             axes.plot(end, saving, "o", color="#d55e00", ms=5)
             side = (8, -4, "left", "top") if i % 2 else (-8, -1, "right", "bottom")
             axes.annotate(
-                ", ".join(names), (end, saving), side[:2], textcoords="offset points",
+                "; ".join(names), (end, saving), side[:2], textcoords="offset points",
                 ha=side[2], va=side[3], fontsize=8, color="#555555",
             )  # fmt: skip
         axes.axhline(CLAIMED_SAVING, color="#4d4d4d", linewidth=1, linestyle="--")
@@ -114,15 +116,19 @@ def plot_saving_by_ramp(
     return figure
 
 
-def _scripts(table: pd.DataFrame, path: Path) -> dict[tuple[float, float], list[str]]:
+def _scripts(table: pd.DataFrame) -> dict[tuple[float, float], list[str]]:
     """Return the authors' GPT-3 scripts by (end of the ramp, saving), rounded to a point."""
     points: dict[tuple[float, float], list[str]] = {}
-    for row, saving in zip(pd.read_csv(path).to_dict("records"), table["layer_token_saving_frac"]):
-        if row["id"].startswith("gpt3"):
-            end = row["ramp"] / (row["steps"] * row["batch"] * row["full"])
-            name = row["id"].removeprefix("gpt3-").upper().replace("-", " of ")
-            points.setdefault((round(end, 3), round(saving, 3)), []).append(name)
+    for row in table.to_dict("records"):
+        if row["setting"].startswith("GPT-3"):
+            name = row["setting"].removeprefix("GPT-3 ").partition(" tokens")[0]
+            point = (row["ramp_of_the_run_frac"], row["layer_token_saving_frac"])
+            points.setdefault((round(point[0], 3), round(point[1], 3)), []).append(name)
     return points
+
+
+def _length_of_run(row: dict) -> int:
+    return row["steps"] * (row["batch"] * row["full"] if row["unit"] == "tokens" else 1)
 
 
 def _schedule(row: dict) -> KeptLength:
