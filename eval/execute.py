@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from eval.data.text import load_split, token_windows
+from eval.data.windows import Windows, corpus_windows
 from eval.errors import RunFailed, UserError
-from eval.models import load_causal_model, load_tokenizer
+from eval.models import model_of, tokenizer_of
 from eval.provenance import asset_hashes, provenance
 from eval.record import (
     Cost,
@@ -44,7 +44,7 @@ _EVAL_BATCH = 4
 class _Texts:
     """The windows a run trains on and is measured on."""
 
-    train_NS: np.ndarray
+    train_NS: Windows
     curve_NS: np.ndarray
     test_NS: np.ndarray
     byte_lengths: np.ndarray
@@ -77,7 +77,7 @@ def execute(
         raise UserError(f"{path} exists already; delete it to run again")
     run = partial(TrainingRun, experiment, seed, folder=scratch, tensorboard=tensorboard)
     try:
-        texts, model = _texts(experiment), load_causal_model(experiment.model, experiment.source)
+        texts, model = _texts(experiment), model_of(experiment, seed)
         training = run(
             model,
             texts.train_NS,
@@ -122,11 +122,9 @@ def _train_and_measure(training: TrainingRun, texts: _Texts, model: Any, key: st
 
 
 def _texts(experiment: Experiment) -> _Texts:
-    tokenizer = load_tokenizer(experiment.model, experiment.source)
+    tokenizer, data, source = tokenizer_of(experiment), experiment.data, experiment.source
     windows = {
-        split: token_windows(
-            tokenizer, load_split(experiment.data, split, experiment.source), experiment.length
-        )
+        split: corpus_windows(tokenizer, data, split, source, experiment.length)
         for split in ("train", "validation", experiment.eval_split)
     }
     return _Texts(

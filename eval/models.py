@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from eval.data.hub import local_copy
 from eval.data.text import load_split
 from eval.errors import UserError
 from eval.paths import cache_dir
+from eval.spec import Experiment
 from eval.torchvision_repair import ensure_torchvision
 
 ensure_torchvision()
@@ -19,6 +21,7 @@ ensure_torchvision()
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
+from eval.scratch import SCRATCH, initialise, trained_tokenizer  # noqa: E402
 from eval.tiny import make_tiny_llama  # noqa: E402
 
 __all__ = [
@@ -26,6 +29,9 @@ __all__ = [
     "CausalModel",
     "load_causal_model",
     "load_tokenizer",
+    "model_identity",
+    "model_of",
+    "tokenizer_of",
     "weights_folder",
     "weights_sha256",
 ]
@@ -54,9 +60,50 @@ MODELS: dict[str, CausalModel] = {
             name="gpt2",
             hub=("openai-community/gpt2", "607a30d783dfa663caf39e06633721c8d4cfcd7e"),
         ),
+        CausalModel(
+            name="gpt2-medium",
+            hub=("openai-community/gpt2-medium", "6dcaa7a952f72f9298047fd5137cd6e4f05f41da"),
+        ),
         CausalModel(name="tiny-llama"),
     )
 }
+
+
+def model_of(experiment: Experiment, seed: int) -> Any:
+    """Return the model that a run begins with; from scratch, the seed gives its weights."""
+    if experiment.model in SCRATCH:
+        return initialise(SCRATCH[experiment.model], seed)
+    return load_causal_model(experiment.model, experiment.source)
+
+
+def tokenizer_of(experiment: Experiment) -> Any:
+    """Return the model's tokenizer; a model from scratch may have one trained on its corpus."""
+    scratch = SCRATCH.get(experiment.model)
+    if scratch is None:
+        return load_tokenizer(experiment.model, experiment.source)
+    if scratch.tokenizer is not None:
+        return load_tokenizer(scratch.tokenizer, experiment.source)
+    return AutoTokenizer.from_pretrained(
+        trained_tokenizer(scratch, experiment.data, experiment.source)
+    )
+
+
+@cache
+def model_identity(name: str, source: str) -> str:
+    """Return what identifies a model without a download; anything local by its content's sha256.
+
+    Raises: UserError for an unknown model.
+    """
+    if name in SCRATCH:
+        return SCRATCH[name].identity
+    if name not in MODELS:
+        raise UserError(f"unknown model {name!r}; known are {', '.join([*MODELS, *SCRATCH])}")
+    model = MODELS[name]
+    if source == "package" and model.asset is not None:
+        return f"package:{asset(model.asset).sha256}"
+    if source == "hub" and model.hub is not None:
+        return "hub:{}@{}".format(*model.hub)
+    return f"{source}:{weights_sha256(name, source)}"
 
 
 def load_causal_model(name: str, source: str) -> Any:

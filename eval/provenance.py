@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
 from datetime import UTC, datetime
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from eval.data.assets import asset
-from eval.data.text import corpus, load_split
-from eval.errors import UserError
-from eval.models import MODELS, weights_sha256
+from eval.data.text import corpus_identity
+from eval.models import model_identity
 from eval.paths import ROOT
 from eval.spec import Experiment
 
@@ -59,8 +55,8 @@ def asset_hashes(experiment: Experiment) -> dict[str, str]:
     the sha256 of its content.
     """
     return {
-        "model": _model_identity(experiment.model, experiment.source),
-        "data": _data_identity(experiment.data, experiment.source),
+        "model": model_identity(experiment.model, experiment.source),
+        "data": corpus_identity(experiment.data, experiment.source),
     }
 
 
@@ -68,29 +64,6 @@ def is_dirty() -> bool | None:
     """Whether tracked files differ from the commit; `results/` does not count. None outside git."""
     status = _git("status", "--porcelain", "--", ".", ":(exclude)results")
     return None if status is None else bool(status)
-
-
-@cache
-def _model_identity(name: str, source: str) -> str:
-    if name not in MODELS:
-        raise UserError(f"unknown model {name!r}; known are {', '.join(MODELS)}")
-    model = MODELS[name]
-    if source == "package" and model.asset is not None:
-        return f"package:{asset(model.asset).sha256}"
-    if source == "hub" and model.hub is not None:
-        return "hub:{}@{}".format(*model.hub)
-    return f"{source}:{weights_sha256(name, source)}"
-
-
-@cache
-def _data_identity(name: str, source: str) -> str:
-    wanted = corpus(name)
-    if source == "package" and wanted.asset is not None:
-        return f"package:{asset(wanted.asset).sha256}"
-    if source == "hub" and wanted.hub is not None:
-        return "hub:{}/{}@{}".format(*wanted.hub)
-    splits = (load_split(name, split, source) for split in ("train", "validation", "test"))
-    return f"{source}:{hashlib.sha256(chr(0).join(splits).encode()).hexdigest()}"
 
 
 def _git(*arguments: str) -> str | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from eval.data.text import load_split, token_windows
+from eval.data.windows import corpus_windows
 from eval.errors import UserError
 from eval.execute import run_key
-from eval.models import load_tokenizer
+from eval.models import tokenizer_of
 from eval.paths import OUT, RESULTS
 from eval.pool import Job, Pool
 from eval.provenance import is_dirty
@@ -97,10 +97,9 @@ def job_folder(store: Path, experiment: Experiment, seed: int, key: str) -> Path
 def _prepare(experiment: Experiment) -> None:
     """Fetch, convert and tokenise once, before several processes want the same files."""
     torch.set_num_threads(1)
-    tokenizer = load_tokenizer(experiment.model, experiment.source)
+    tokenizer = tokenizer_of(experiment)
     for split in {"train", "validation", experiment.eval_split}:
-        text = load_split(experiment.data, split, experiment.source)
-        token_windows(tokenizer, text, experiment.length)
+        corpus_windows(tokenizer, experiment.data, split, experiment.source, experiment.length)
 
 
 def _finished(store: Path, experiment: Experiment, seed: int) -> Record:

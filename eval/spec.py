@@ -14,8 +14,13 @@ __all__ = ["Experiment", "Optimization", "Suite", "Tier", "content_key"]
 
 Tier = Literal["smoke", "cpu", "gpu", "paper"]
 
-_ADDED_LATER = {"kept": {"ramp_tokens": None, "rounding": "exact"}}
-"""Fields that did not exist when records were written, at the value that changes nothing."""
+_ADDED_LATER = {
+    "": {"tasks": (), "task_rows": None},
+    "kept": {"ramp_tokens": None, "rounding": "exact"},
+    "optimization": {"clock_kept": None, "authors_form": False},
+}
+"""Fields that did not exist when records were written, at the value that changes nothing; by the
+part of the experiment they belong to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +38,20 @@ class Optimization:
     beta1: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 0.0
+    """Of matrices; vectors (biases, norms) never decay."""
     clip: float = 1.0
     """Largest global gradient norm."""
+    clock_kept: KeptLength | None = None
+    """Count the layer tokens of a run with this schedule, not this run's own: the rates of its
+    steps are then those of the other run (the LR control)."""
+    authors_form: bool = False
+    """LayerToken LR as the authors' scripts compute it; see `rltd_core.LayerTokenLR`."""
+
+    def __post_init__(self) -> None:
+        if self.clock == "steps" and (self.clock_kept is not None or self.authors_form):
+            raise ValueError("clock_kept and authors_form are for the clock layer_tokens")
+        if self.clock_kept is not None and self.authors_form:
+            raise ValueError("give clock_kept or authors_form, not both")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +86,10 @@ class Experiment:
     """Windows of the validation split read for each point of the curve."""
     curve_every: int
     """Optimizer steps between two points of the curve."""
+    tasks: tuple[str, ...] = ()
+    """lm-eval's names of the zero-shot tasks that the trained model is measured on."""
+    task_rows: int | None = None
+    """Rows of each task that are read, the first ones; None for all."""
 
     def __post_init__(self) -> None:
         if self.kept.full != self.length:
@@ -85,15 +106,20 @@ class Experiment:
         """
         data = asdict(self)
         for part, defaults in _ADDED_LATER.items():
-            kept = {k: v for k, v in data[part].items() if k not in defaults or v != defaults[k]}
-            data[part] = kept
+            content = data[part] if part else data
+            for name, default in defaults.items():
+                if content[name] == default:
+                    del content[name]
         return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Experiment:
         """Rebuild the experiment of a record."""
-        kept, optimization = KeptLength(**data["kept"]), Optimization(**data["optimization"])
-        return cls(**{**data, "kept": kept, "optimization": optimization})
+        plan = dict(data["optimization"])
+        if "clock_kept" in plan:
+            plan["clock_kept"] = KeptLength(**plan["clock_kept"])
+        parts = {"kept": KeptLength(**data["kept"]), "optimization": Optimization(**plan)}
+        return cls(**{**data, **parts, "tasks": tuple(data.get("tasks", ()))})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

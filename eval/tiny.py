@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tokenizers import ByteLevelBPETokenizer
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as transformers_logging
+
+from eval.scratch import train_bpe
 
 __all__ = ["make_tiny_llama"]
 
@@ -16,13 +17,7 @@ _VOCABULARY = 320
 
 def make_tiny_llama(text: str, folder: Path) -> None:
     """Write an untrained 5-layer Llama and a byte-level BPE tokenizer trained on `text`."""
-    bpe = ByteLevelBPETokenizer()
-    bpe.train_from_iterator(
-        [text], vocab_size=_VOCABULARY, special_tokens=["<|end|>"], show_progress=False
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe._tokenizer, eos_token="<|end|>", pad_token="<|end|>"
-    )
+    tokenizer = train_bpe([text], _VOCABULARY, end="<|end|>")
     config = LlamaConfig(
         vocab_size=_VOCABULARY,
         hidden_size=32,

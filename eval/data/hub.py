@@ -13,7 +13,9 @@ from eval.paths import local_dir
 __all__ = ["load_hub_split", "local_copy"]
 
 
-def load_hub_split(repository: str, name: str, revision: str, *, split: str, source: str) -> Any:
+def load_hub_split(
+    repository: str, name: str | None, revision: str, *, split: str, source: str
+) -> Any:
     """Load one split with the `datasets` library, from the hub or from the folder of local copies.
 
     Raises: UserError if the source cannot serve it.

@@ -1,25 +1,33 @@
-"""Text corpora by name, and the windows of tokens that models are trained and evaluated on.
-
-Letters: N windows, S sequence.
-"""
+"""Text corpora by name, as documents."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Literal
 
-import numpy as np
-
-from eval.data.fetch import fetch, publish
+from eval.data.assets import asset
+from eval.data.fetch import fetch
 from eval.data.hub import load_hub_split
+from eval.data.novels import load_novels
 from eval.errors import UserError
-from eval.paths import ROOT, cache_dir
+from eval.paths import ROOT
 
-__all__ = ["CORPORA", "Corpus", "corpus", "load_split", "token_windows"]
+__all__ = [
+    "CORPORA",
+    "SPLITS",
+    "Corpus",
+    "corpus",
+    "corpus_identity",
+    "load_documents",
+    "load_split",
+]
 
 SPLITS = ("train", "validation", "test")
+_WIKITEXT = ("Salesforce/wikitext", "b08601e04326c79dfdd32d625aee71d232d685c3")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,10 +35,17 @@ class Corpus:
     """One corpus, and what each source calls it."""
 
     name: str
+    form: Literal["text", "rows", "documents"] = "text"
+    """One text; or rows, tokenised one by one and strung together; or documents, with the
+    tokenizer's end token between them."""
     asset: str | None = None
     """Name of the package asset, with the files train, valid and test `.raw.gz`."""
-    hub: tuple[str, str, str] | None = None
+    hub: tuple[str, str | None, str] | None = None
     """Repository, configuration and revision on the hub."""
+    column: str = "text"
+    """Column of the hub's rows."""
+    parts: tuple[tuple[str, str], ...] = ()
+    """Other corpora that it consists of, each with its source."""
 
 
 CORPORA: dict[str, Corpus] = {
@@ -39,11 +54,32 @@ CORPORA: dict[str, Corpus] = {
         Corpus(
             name="wikitext-2-raw",
             asset="wikitext-2-raw",
-            hub=(
-                "Salesforce/wikitext",
-                "wikitext-2-raw-v1",
-                "b08601e04326c79dfdd32d625aee71d232d685c3",
-            ),
+            hub=(_WIKITEXT[0], "wikitext-2-raw-v1", _WIKITEXT[1]),
+        ),
+        Corpus(
+            name="wikitext-103-raw",
+            form="rows",
+            hub=(_WIKITEXT[0], "wikitext-103-raw-v1", _WIKITEXT[1]),
+        ),
+        # The authors' script tokenises sentence by sentence. The hub serves this data set's
+        # original, a script, only as the conversion that it makes itself.
+        Corpus(
+            name="ptb",
+            form="rows",
+            hub=("ptb-text-only/ptb_text_only", None, "refs/convert/parquet"),
+            column="sentence",
+        ),
+        # The Pile without the parts that were taken down.
+        Corpus(
+            name="pile",
+            form="documents",
+            hub=("monology/pile-uncopyrighted", None, "3be90335b66f24456a5d6659d9c8d208c0357119"),
+        ),
+        Corpus(name="english-novels", form="documents"),
+        Corpus(
+            name="novels-and-wikitext-2",
+            form="documents",
+            parts=(("english-novels", "local"), ("wikitext-2-raw", "package")),
         ),
         # The `smoke` tier: nothing but what lies in the checkout.
         Corpus(name="repository-prose"),
@@ -64,45 +100,64 @@ def corpus(name: str) -> Corpus:
 def load_split(name: str, split: str, source: str) -> str:
     """Return one split of a corpus as one text.
 
+    Raises: what `load_documents` raises.
+    """
+    return "".join(load_documents(name, split, source))
+
+
+def load_documents(name: str, split: str, source: str) -> Iterator[str]:
+    """Return the documents or rows of one split; a corpus that is one text has one.
+
     Raises: UserError for an unknown corpus or split, or a source that does not have it.
     """
     wanted = corpus(name)
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}; splits are {', '.join(SPLITS)}")
+    if wanted.parts and source == "local":
+        return (text for part, its in wanted.parts for text in load_documents(part, split, its))
     if wanted.name == "repository-prose":
-        return _repository_prose(split)
+        return iter([_repository_prose(split)])
+    if wanted.name == "english-novels" and source == "local":
+        return load_novels(split)
     if source == "package" and wanted.asset is not None:
-        path = fetch(wanted.asset) / f"{split.replace('validation', 'valid')}.raw.gz"
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            return file.read()
+        return iter([_unpacked(wanted.asset, split)])
     if source in {"hub", "local"} and wanted.hub is not None:
-        return "".join(load_hub_split(*wanted.hub, split=split, source=source)["text"])
+        return _from_hub(wanted, split, source)
     raise UserError(f"corpus {name!r} cannot be had from source {source!r}")
 
 
-def token_windows(tokenizer: Any, text: str, length: int) -> np.ndarray:
-    """Cut a text into consecutive windows of `length` tokens; the incomplete last one is dropped.
+@cache
+def corpus_identity(name: str, source: str) -> str:
+    """Return what identifies a corpus: a pinned package or revision, else the content's sha256."""
+    wanted = corpus(name)
+    if wanted.parts and source == "local":
+        return " and ".join(corpus_identity(*part) for part in wanted.parts)
+    if source == "package" and wanted.asset is not None:
+        return f"package:{asset(wanted.asset).sha256}"
+    if source == "hub" and wanted.hub is not None:
+        repository, configuration, revision = wanted.hub
+        return f"hub:{repository}/{configuration}@{revision}"
+    digest = hashlib.sha256()
+    for place, split in enumerate(SPLITS):
+        digest.update(b"\0" * bool(place))
+        for document in load_documents(name, split, source):
+            digest.update(document.encode())
+    return f"{source}:{digest.hexdigest()}"
 
-    The tokens are kept in the cache, by the tokenizer's and the text's content.
 
-    Shapes: returns ids_NS, int32.
-    Raises: UserError if the text is shorter than one window.
-    """
-    ids = _cached_ids(tokenizer, text)
-    num_windows = len(ids) // length
-    if num_windows == 0:
-        raise UserError(f"the text has {len(ids)} tokens, fewer than one window of {length}")
-    return ids[: num_windows * length].reshape(num_windows, length)
+def _unpacked(name: str, split: str) -> str:
+    path = fetch(name) / f"{split.replace('validation', 'valid')}.raw.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return file.read()
 
 
-def _cached_ids(tokenizer: Any, text: str) -> np.ndarray:
-    content = tokenizer.backend_tokenizer.to_str() + "\0" + text
-    folder = cache_dir() / "tokens" / hashlib.sha256(content.encode()).hexdigest()[:16]
-    if not (folder / "ids.npy").exists():
-        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        with publish(folder) as partial:
-            np.save(partial / "ids.npy", np.asarray(ids, dtype=np.int32))
-    return np.load(folder / "ids.npy", mmap_mode="r")
+def _from_hub(wanted: Corpus, split: str, source: str) -> Iterator[str]:
+    assert wanted.hub is not None
+    repository, configuration, revision = wanted.hub
+    rows = load_hub_split(repository, configuration, revision, split=split, source=source)
+    if wanted.form == "text":
+        return iter(["".join(rows[wanted.column])])
+    return (row[wanted.column] for row in rows)
 
 
 def _repository_prose(split: str) -> str:

@@ -13,6 +13,7 @@ from eval.suites.gpt import (
     gpt_finetune_smoke,
     gpt_finetune_spread,
 )
+from eval.suites.gpt_pretrain import gpt_pretrain_pilot
 
 __all__ = ["HEADLINE", "SUITES", "Declared", "suite"]
 
@@ -37,6 +38,10 @@ SUITES: dict[str, Declared] = {
     "gpt_finetune_spread": Declared(
         "How much do the paired differences of gpt_finetune vary over seeds?",
         {"cpu": gpt_finetune_spread},
+    ),
+    "gpt_pretrain_pilot": Declared(
+        "Which learning rate and first kept length serve the arms of gpt_pretrain?",
+        {"cpu": gpt_pretrain_pilot},
     ),
 }
 HEADLINE = ("gpt_finetune",)

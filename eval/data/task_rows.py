@@ -1,0 +1,220 @@
+"""Rows of the zero-shot tasks in the hub's schema, from packages and from the original releases.
+
+Only what lm-eval's definitions read is rebuilt, with the hub's names and types.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from eval.errors import UserError
+
+__all__ = ["PACKAGED", "RELEASED", "Row", "package_rows", "released_rows", "wikitext_pages"]
+
+Row = dict[str, Any]
+_Reader = Callable[[Path], list[Row]]
+
+_FIRST_UNCONDITIONAL = 1_000_000
+"""Requests from this document number on score the answers without their question."""
+_LETTERS = "ABCDE"
+
+
+def package_rows(task: str, folder: Path) -> list[Row]:
+    """Return a packaged task's rows, from the folder with its asset."""
+    _, name, read = PACKAGED[task]
+    return read(folder / name)
+
+
+def released_rows(task: str, folder: Path) -> list[Row]:
+    """Return a task's rows from the files of its original release, if the folder has them.
+
+    Raises: UserError if there is no such file, or it is not as it was released.
+    """
+    for name, read in RELEASED.get(task, ()):
+        if (folder / name).is_file():
+            try:
+                return read(folder / name)
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                raise UserError(f"{folder / name} is not as it was released: {error!r}") from error
+    names = " or ".join(name for name, _ in RELEASED.get(task, ()))
+    raise UserError(f"no {names} in {folder}" if names else "no release file is read for it")
+
+
+def wikitext_pages(text: str) -> list[str]:
+    """Split a raw WikiText split into the documents of EleutherAI/wikitext_document_level.
+
+    A document begins at a level-1 heading. As on the hub, two lines of a formula in the test split
+    that look like headings begin one, too: 60 articles give 62 documents.
+    """
+    pages, lines = [], []
+    for line in text.split("\n"):
+        if _is_title(line.strip()):
+            pages.append(lines)
+            lines = []
+        lines.append(line)
+    joined = ["\n".join(page) for page in [*pages, lines]]
+    return [page for page in joined if page.strip()]
+
+
+def _is_title(line: str) -> bool:
+    heading = line.startswith("= ") and line.endswith(" =")
+    return heading and not line.startswith("= =") and not line.endswith("= =")
+
+
+def _wikitext(path: Path) -> list[Row]:
+    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
+        return [{"page": page} for page in wikitext_pages(file.read())]
+
+
+def _arrow(path: Path) -> list[Row]:
+    from datasets import Dataset
+
+    return Dataset.from_file(str(path), in_memory=True).to_list()
+
+
+def _requests(path: Path) -> list[Row]:
+    """Return the first request of every document; there is one for each answer."""
+    first: dict[int, Row] = {}
+    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
+        for line in file:
+            request = json.loads(line)
+            if request["doc_id"] < _FIRST_UNCONDITIONAL:
+                first.setdefault(request["doc_id"], request)
+    return [first[number] for number in sorted(first)]
+
+
+def _lambada(path: Path) -> list[Row]:
+    requests = [r["request"] for r in _requests(path)]
+    return [{"text": r["context"] + r["continuation"]} for r in requests]
+
+
+def _choice_questions(column: str) -> _Reader:
+    """Return a reader of ARC's and OpenBookQA's rows; `column` holds the question.
+
+    Deviation: answers are lettered, also where the hub numbers them. The definitions only compare.
+    """
+
+    def read(path: Path) -> list[Row]:
+        return [
+            {
+                "id": doc["id"],
+                column: _between("Question: ", doc["query"], "\nAnswer:"),
+                "choices": {
+                    "text": doc["choices"],
+                    "label": list(_LETTERS[: len(doc["choices"])]),
+                },
+                "answerKey": _LETTERS[doc["gold"]],
+            }
+            for doc in (r["doc"] for r in _requests(path))
+        ]
+
+    return read
+
+
+def _boolq(path: Path) -> list[Row]:
+    # The package's BoolQ table is the original one, whose passages lack SuperGLUE's titles.
+    rows = []
+    for doc in (r["doc"] for r in _requests(path)):
+        passage, _, question = doc["query"].rpartition("\nQuestion: ")
+        question = _between("", question, "?\nAnswer:")
+        label = int(doc["choices"][doc["gold"]] == "yes")
+        rows.append({"question": question, "passage": passage, "idx": doc["idx"], "label": label})
+    return rows
+
+
+def _between(start: str, text: str, end: str) -> str:
+    assert text.startswith(start), text
+    assert text.endswith(end), text
+    return text[len(start) : len(text) - len(end)]
+
+
+def _lines(path: Path) -> list[Row]:
+    with path.open(encoding="utf-8", newline="\n") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def _labelled(path: Path) -> list[Row]:
+    return [{**row, "label": int(row["label"])} for row in _lines(path)]
+
+
+def _released_rte(path: Path) -> list[Row]:
+    return [_rte(r["premise"], r["hypothesis"], r["label"], r["idx"]) for r in _lines(path)]
+
+
+def _glue_rte(path: Path) -> list[Row]:
+    lines = path.read_text(encoding="utf-8").split("\n")[1:]
+    cells = [line.split("\t") for line in lines if line]
+    return [_rte(first, second, label, int(idx)) for idx, first, second, label in cells]
+
+
+def _rte(first: str, second: str, label: str, idx: int) -> Row:
+    number = ("entailment", "not_entailment").index(label)
+    return {"sentence1": first, "sentence2": second, "label": number, "idx": idx}
+
+
+def _multirc(path: Path) -> list[Row]:
+    return [
+        {
+            "paragraph": row["passage"]["text"],
+            "question": question["question"],
+            "answer": answer["text"],
+            "idx": {"paragraph": row["idx"], "question": question["idx"], "answer": answer["idx"]},
+            "label": int(answer["label"]),
+        }
+        for row in _lines(path)
+        for question in row["passage"]["questions"]
+        for answer in question["answers"]
+    ]
+
+
+def _wsc(path: Path) -> list[Row]:
+    """Read WSC as the hub's `wsc.fixed`: spans read as in the text, indices stay as released."""
+    rows = []
+    for row in _lines(path):
+        fixed = {"text": row["text"]}
+        for span in ("span1", "span2"):
+            index, words = row["target"][f"{span}_index"], row["target"][f"{span}_text"]
+            fixed[f"{span}_index"] = index
+            fixed[f"{span}_text"] = _as_in_text(words, row["text"], index)
+        rows.append({**fixed, "idx": row["idx"], "label": int(row["label"])})
+    return rows
+
+
+def _as_in_text(words: str, text: str, index: int) -> str:
+    """Give a span that the text does not contain the case of the text's word at its index."""
+    if words in text:
+        return words
+    lower = text.split()[index][0].islower()
+    first = words[0].lower() if lower else words[0].upper()
+    return (first + words[1:]).rstrip(".").replace("\n", " ")
+
+
+_ITEMS = "zero-shot-tasks"
+PACKAGED: dict[str, tuple[str, str, _Reader]] = {
+    "hellaswag": (_ITEMS, "hellaswag.arrow", _arrow),
+    "lambada_openai": (_ITEMS, "lambada_openai.jsonl.gz", _lambada),
+    "winogrande": (_ITEMS, "winogrande.arrow", _arrow),
+    "piqa": (_ITEMS, "piqa.arrow", _arrow),
+    "arc_challenge": (_ITEMS, "arc_challenge.jsonl.gz", _choice_questions("question")),
+    "arc_easy": (_ITEMS, "arc_easy.jsonl.gz", _choice_questions("question")),
+    "openbookqa": (_ITEMS, "openbookqa.jsonl.gz", _choice_questions("question_stem")),
+    "boolq": (_ITEMS, "boolq.jsonl.gz", _boolq),
+    "copa": (_ITEMS, "copa.arrow", _arrow),
+    "rte": (_ITEMS, "rte.arrow", _arrow),
+    "wikitext": ("wikitext-2-raw", "test.raw.gz", _wikitext),
+}
+"""Task -> asset, file of the asset, and how its rows are read."""
+RELEASED: dict[str, tuple[tuple[str, _Reader], ...]] = {
+    "lambada_openai": (("lambada/lambada_test.jsonl", _lines),),
+    "boolq": (("superglue/BoolQ/val.jsonl", _labelled),),
+    "copa": (("superglue/COPA/val.jsonl", _labelled),),
+    # SuperGLUE's RTE is GLUE's without the quotation marks of six rows, so GLUE's goes first.
+    "rte": (("glue/RTE/dev.tsv", _glue_rte), ("superglue/RTE/val.jsonl", _released_rte)),
+    "wsc": (("superglue/WSC/val.jsonl", _wsc),),
+    "multirc": (("superglue/MultiRC/val.jsonl", _multirc),),
+}
+"""Task -> files of the original release, the preferred one first, and how its rows are read."""

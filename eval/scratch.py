@@ -1,0 +1,126 @@
+"""Models trained from scratch: their sizes, their first weights by seed, their tokenizers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import ByteLevelBPETokenizer
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from eval.data.fetch import publish
+from eval.data.text import corpus_identity, load_documents
+from eval.paths import cache_dir
+from eval.seeding import stream
+
+__all__ = ["SCRATCH", "Scratch", "initialise", "train_bpe", "trained_tokenizer"]
+
+END = "<|endoftext|>"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scratch:
+    """A decoder of GPT-2's kind. Its weights come from the seed; nothing is downloaded for them."""
+
+    name: str
+    num_layers: int
+    width: int
+    num_heads: int
+    positions: int
+    """Longest sequence."""
+    vocabulary: int
+    tokenizer: str | None = None
+    """A pretrained model whose tokenizer it uses; None: byte-level BPE trained on the corpus."""
+
+    @property
+    def identity(self) -> str:
+        """Return what stands for the model in a run's key."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return f"scratch:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def config(self) -> GPT2Config:
+        """Return the model's configuration: no dropout, GPT-2's initialisation."""
+        return GPT2Config(
+            n_layer=self.num_layers,
+            n_embd=self.width,
+            n_head=self.num_heads,
+            n_positions=self.positions,
+            vocab_size=self.vocabulary,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            loss_type="ForCausalLM",
+            bos_token_id=None if self.tokenizer is None else self.vocabulary - 1,
+            eos_token_id=0 if self.tokenizer is None else self.vocabulary - 1,
+        )
+
+
+SCRATCH: dict[str, Scratch] = {
+    s.name: s
+    for s in (
+        # The `smoke` tier.
+        Scratch(name="gpt2-toy", num_layers=4, width=32, num_heads=4, positions=32, vocabulary=320),
+        Scratch(
+            name="gpt2-4m", num_layers=8, width=192, num_heads=6, positions=256, vocabulary=4096
+        ),
+        Scratch(
+            name="gpt2-28m",
+            num_layers=12,
+            width=384,
+            num_heads=6,
+            positions=1024,
+            vocabulary=16384,
+        ),
+        # The paper's two sizes. Paper: section 5.1.
+        Scratch(
+            name="gpt3-350m",
+            num_layers=24,
+            width=1024,
+            num_heads=16,
+            positions=2048,
+            vocabulary=50257,
+            tokenizer="gpt2",
+        ),
+        Scratch(
+            name="gpt3-1.3b",
+            num_layers=24,
+            width=2048,
+            num_heads=16,
+            positions=2048,
+            vocabulary=50257,
+            tokenizer="gpt2",
+        ),
+    )
+}
+
+
+def initialise(wanted: Scratch, seed: int) -> Any:
+    """Return the model in float32 with the first weights of a seed, with the sdpa attention."""
+    config = wanted.config()
+    config._attn_implementation = "sdpa"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(stream("weights", seed).integers(2**62)))
+        return GPT2LMHeadModel(config).train()
+
+
+def trained_tokenizer(wanted: Scratch, data: str, source: str) -> Path:
+    """Return the folder of the tokenizer trained on a corpus's train split, made if need be."""
+    content = f"{wanted.vocabulary} {corpus_identity(data, source)}"
+    key = hashlib.sha256(content.encode()).hexdigest()[:16]
+    folder = cache_dir() / "tokenizers" / key
+    if not (folder / "manifest.json").exists():
+        documents = load_documents(data, "train", source)
+        with publish(folder) as partial:
+            train_bpe(documents, wanted.vocabulary, end=END).save_pretrained(partial)
+    return folder
+
+
+def train_bpe(texts: Any, vocabulary: int, *, end: str) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE tokenizer of exactly `vocabulary` tokens; `end` is number 0."""
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(texts, vocab_size=vocabulary, special_tokens=[end], show_progress=False)
+    return PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, eos_token=end, pad_token=end)
