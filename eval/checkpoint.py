@@ -19,7 +19,13 @@ from safetensors.torch import load_model, save_model
 from eval.data.fetch import publish, sha256_of
 from eval.errors import UserError
 
-__all__ = ["latest_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "generators",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "restore_generators",
+    "save_checkpoint",
+]
 
 _FILES = ("model.safetensors", "optimizer.pt", "generators.pt", "state.json")
 
@@ -36,7 +42,7 @@ def save_checkpoint(
     with publish(folder) as partial:
         save_model(model, str(partial / _FILES[0]))
         torch.save(optimizer.state_dict(), partial / _FILES[1])
-        torch.save(_generators(), partial / _FILES[2])
+        torch.save(generators(), partial / _FILES[2])
         (partial / _FILES[3]).write_text(json.dumps(state, allow_nan=False))
         hashes = {name: sha256_of(partial / name) for name in _FILES}
         (partial / "hashes.json").write_text(json.dumps(hashes))
@@ -69,11 +75,12 @@ def load_checkpoint(
         )
     load_model(model, str(folder / _FILES[0]))
     optimizer.load_state_dict(torch.load(folder / _FILES[1], weights_only=True))
-    _restore(torch.load(folder / _FILES[2], weights_only=True))
+    restore_generators(torch.load(folder / _FILES[2], weights_only=True))
     return json.loads((folder / _FILES[3]).read_text())
 
 
-def _generators() -> dict[str, Any]:
+def generators() -> dict[str, Any]:
+    """Return the states of the global random generators of Python, NumPy and torch."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
@@ -90,7 +97,8 @@ def _generators() -> dict[str, Any]:
     }
 
 
-def _restore(state: dict[str, Any]) -> None:
+def restore_generators(state: dict[str, Any]) -> None:
+    """Put the global random generators back to states that `generators` returned."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]

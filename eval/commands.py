@@ -17,6 +17,7 @@ __all__ = [
     "assets",
     "bench",
     "doctor",
+    "eval_model",
     "lab",
     "list_suites",
     "report",
@@ -87,6 +88,7 @@ def run(options: Namespace) -> int:
         workers=options.workers,
         retry_failed=options.retry_failed,
         tensorboard=options.tensorboard,
+        export=options.export,
     )
     for record in records:
         measurement = record.measurements[declared.primary]
@@ -125,6 +127,13 @@ def bench(options: Namespace) -> int:
     from eval.bench.command import bench_step
 
     return bench_step(options)
+
+
+def eval_model(options: Namespace) -> int:
+    """Score a checkpoint on the zero-shot tasks."""
+    from eval.model_eval.command import eval_model as do
+
+    return do(options)
 
 
 def assets(options: Namespace) -> int:

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from eval.data.assets import asset
 from eval.data.fetch import fetch, publish, sha256_of
 from eval.data.hub import local_copy
@@ -27,7 +29,9 @@ from eval.tiny import make_tiny_llama  # noqa: E402
 __all__ = [
     "MODELS",
     "CausalModel",
+    "from_hub",
     "load_causal_model",
+    "load_folder",
     "load_tokenizer",
     "model_identity",
     "model_of",
@@ -118,6 +122,17 @@ def load_tokenizer(name: str, source: str) -> Any:
     return AutoTokenizer.from_pretrained(weights_folder(name, source))
 
 
+def load_folder(folder: Path) -> tuple[Any, Any]:
+    """Return model and tokenizer of any checkpoint, in evaluation mode, on the GPU if there is one.
+
+    The weights keep the precision they were saved in.
+    """
+    transformers_logging.disable_progress_bar()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa").eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device), AutoTokenizer.from_pretrained(folder)
+
+
 def weights_folder(name: str, source: str) -> Path:
     """Return a folder with config, safetensors and tokenizer, made or fetched if need be.
 
@@ -136,7 +151,7 @@ def weights_folder(name: str, source: str) -> Path:
         return _converted(model.asset)
     if model.hub is None or source == "checkout":
         raise UserError(f"model {name!r} cannot be had from source {source!r}")
-    return local_copy(model.hub[0]) if source == "local" else _from_hub(*model.hub)
+    return local_copy(model.hub[0]) if source == "local" else from_hub(*model.hub)
 
 
 def _tiny() -> Path:
@@ -172,7 +187,11 @@ def _convert_gguf(folder: Path, gguf_file: str, target: Path) -> None:
     AutoTokenizer.from_pretrained(folder, gguf_file=gguf_file).save_pretrained(target)
 
 
-def _from_hub(repository: str, revision: str) -> Path:
+def from_hub(repository: str, revision: str | None) -> Path:
+    """Return the folder of a hub repository's weights, configuration and tokenizer.
+
+    Raises: UserError if the hub cannot serve it.
+    """
     from huggingface_hub import snapshot_download
 
     wanted = ["*.json", "*.safetensors", "*.txt", "*.model"]

@@ -33,6 +33,8 @@ class Job:
     seed: int
     folder: Path
     """Checkpoints, progress and log of this run."""
+    export: Path | None = None
+    """Where the trained model is saved, if it is."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -107,6 +109,7 @@ class Pool:
             "threads": self._threads,
             "parent": os.getpid(),
             "tensorboard": str(self._tensorboard) if self._tensorboard else None,
+            "export": str(job.export) if job.export else None,
         }
         path = job.folder / "job.json"
         path.write_text(json.dumps(description))

@@ -71,10 +71,15 @@ class Record:
     curve: str | None
     """Curve file, relative to the store."""
     error: str | None = None
+    examples: str | None = None
+    """File with one row a zero-shot example, relative to the store; left out where there is
+    none."""
 
     def to_json(self) -> str:
         """Return the record as text: sorted keys, no NaN, one trailing newline."""
         data = {"schema": SCHEMA, **asdict(self), "experiment": self.experiment.to_dict()}
+        if self.examples is None:
+            del data["examples"]
         return json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 

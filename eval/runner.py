@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from eval.data.windows import corpus_windows
 from eval.errors import UserError
 from eval.execute import run_key
-from eval.models import tokenizer_of
 from eval.paths import OUT, RESULTS
 from eval.pool import Job, Pool
 from eval.provenance import is_dirty
 from eval.record import Record, failed_path, load_record, load_records, record_path
 from eval.spec import Experiment, Suite
+from eval.tasks.language import prepare
 
 __all__ = ["job_folder", "plan", "run", "run_suite", "stored"]
 
@@ -46,11 +46,12 @@ def run_suite(
     workers: int | None = None,
     retry_failed: bool = False,
     tensorboard: bool = False,
+    export: bool = False,
 ) -> list[Record]:
     """Train each arm (all of them, or those named) with each seed that `store` has no record of.
 
-    Runs go side by side, one thread each on a CPU, one run at a time on a GPU. Returns the
-    records of all arms and seeds asked for.
+    Runs go side by side, one thread each on a CPU, one run at a time on a GPU. With `export` the
+    trained models are kept in `out/models`. Returns the records of all arms and seeds asked for.
 
     Raises: UserError if a run failed, once the others are done; KeyboardInterrupt once every run
         under way has saved its checkpoint.
@@ -59,9 +60,12 @@ def run_suite(
         raise UserError("--record needs a clean git checkout (results/ aside): commit first")
     experiments = [suite.arm(name) for name in arms] if arms else list(suite.arms)
     jobs = plan(experiments, seeds, store, retry_failed=retry_failed)
+    if export:
+        jobs = [replace(job, export=_export_folder(job)) for job in jobs]
     if jobs:
+        torch.set_num_threads(1)
         for experiment in experiments:
-            _prepare(experiment)
+            prepare(experiment)
         Pool(jobs, store=store, workers=workers, tensorboard=tensorboard).run(suite.name)
     return [_finished(store, e, seed) for e in experiments for seed in seeds]
 
@@ -94,12 +98,8 @@ def job_folder(store: Path, experiment: Experiment, seed: int, key: str) -> Path
     return work / experiment.suite / f"{experiment.arm}-seed{seed}-{key}"
 
 
-def _prepare(experiment: Experiment) -> None:
-    """Fetch, convert and tokenise once, before several processes want the same files."""
-    torch.set_num_threads(1)
-    tokenizer = tokenizer_of(experiment)
-    for split in {"train", "validation", experiment.eval_split}:
-        corpus_windows(tokenizer, experiment.data, split, experiment.source, experiment.length)
+def _export_folder(job: Job) -> Path:
+    return OUT / "models" / job.experiment.suite / f"{job.experiment.arm}-seed{job.seed}"
 
 
 def _finished(store: Path, experiment: Experiment, seed: int) -> Record:

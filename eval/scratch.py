@@ -53,7 +53,6 @@ class Scratch:
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
-            loss_type="ForCausalLM",
             bos_token_id=None if self.tokenizer is None else self.vocabulary - 1,
             eos_token_id=0 if self.tokenizer is None else self.vocabulary - 1,
         )
@@ -104,7 +103,9 @@ def initialise(wanted: Scratch, seed: int) -> Any:
     config._attn_implementation = "sdpa"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(stream("weights", seed).integers(2**62)))
-        return GPT2LMHeadModel(config).train()
+        model = GPT2LMHeadModel(config).train()
+    model.loss_type = "ForCausalLM"  # what it takes anyway, with a warning
+    return model
 
 
 def trained_tokenizer(wanted: Scratch, data: str, source: str) -> Path:

@@ -15,7 +15,7 @@ __all__ = ["Experiment", "Optimization", "Suite", "Tier", "content_key"]
 Tier = Literal["smoke", "cpu", "gpu", "paper"]
 
 _ADDED_LATER = {
-    "": {"tasks": (), "task_rows": None},
+    "": {"tasks": (), "task_rows": None, "checkpointing": False},
     "kept": {"ramp_tokens": None, "rounding": "exact"},
     "optimization": {"clock_kept": None, "authors_form": False},
 }
@@ -90,6 +90,8 @@ class Experiment:
     """lm-eval's names of the zero-shot tasks that the trained model is measured on."""
     task_rows: int | None = None
     """Rows of each task that are read, the first ones; None for all."""
+    checkpointing: bool = False
+    """Activation checkpointing: layers run again in the backward, to save memory."""
 
     def __post_init__(self) -> None:
         if self.kept.full != self.length:

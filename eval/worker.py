@@ -47,6 +47,7 @@ def main(job_path: Path) -> int:
             on_step=report,
             should_stop=lambda: bool(stopping) or os.getppid() != job["parent"],
             tensorboard=Path(job["tensorboard"]) if job["tensorboard"] else None,
+            export=Path(job["export"]) if job["export"] else None,
         )
     except Interrupted:
         return INTERRUPTED

@@ -23,10 +23,14 @@ ARMS = {
     "random_ltd": Arm(label="random-LTD", color="#0072b2", dash=()),
     "shortened_baseline": Arm(label="shortened baseline", color="#d55e00", dash=(4, 1.5)),
     "lr_control": Arm(label="LR control", color="#009e73", dash=(1.2, 1.2)),
+    "random_ltd_step_lr": Arm(label="random-LTD, step LR", color="#56b4e9", dash=(4, 1.5)),
+    "random_ltd_equal_layer_tokens": Arm(
+        label="random-LTD, equal layer tokens", color="#cc79a7", dash=(6, 1, 1, 1)
+    ),
 }
 """Colours of Okabe and Ito, which colour-blind readers tell apart."""
 
-_SPARE_COLORS = ("#cc79a7", "#e69f00", "#56b4e9", "#882255")
+_SPARE_COLORS = ("#e69f00", "#882255", "#999933", "#44aa99")
 _SPARE_DASHES = ((), (4, 1.5), (1.2, 1.2))
 
 

@@ -13,7 +13,7 @@ from eval.suites.gpt import (
     gpt_finetune_smoke,
     gpt_finetune_spread,
 )
-from eval.suites.gpt_pretrain import gpt_pretrain_pilot
+from eval.suites.gpt_pretrain import gpt_pretrain_pilot, gpt_pretrain_spread
 
 __all__ = ["HEADLINE", "SUITES", "Declared", "suite"]
 
@@ -42,6 +42,10 @@ SUITES: dict[str, Declared] = {
     "gpt_pretrain_pilot": Declared(
         "Which learning rate and first kept length serve the arms of gpt_pretrain?",
         {"cpu": gpt_pretrain_pilot},
+    ),
+    "gpt_pretrain_spread": Declared(
+        "What are the saved layer tokens of gpt_pretrain worth?",
+        {"cpu": gpt_pretrain_spread},
     ),
 }
 HEADLINE = ("gpt_finetune",)

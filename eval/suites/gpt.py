@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from eval.spec import Experiment, Optimization, Suite
+from eval.suites.budget import three_arms
 from rltd_core import KeptLength
 
 __all__ = [
@@ -104,7 +105,7 @@ def gpt_finetune_cpu() -> Suite:
     return Suite(
         name="gpt_finetune",
         question=_QUESTION,
-        arms=_three_arms(_BASELINE, _RAMP, num_layers=30),
+        arms=three_arms(_BASELINE, _RAMP, num_layers=30),
         seeds=(0, 1, 2, 3, 4),
         primary="bits_per_byte",
         progress=_PROGRESS,
@@ -138,7 +139,7 @@ def gpt_finetune_smoke() -> Suite:
     return Suite(
         name="gpt_finetune",
         question=_QUESTION,
-        arms=_three_arms(baseline, KeptLength(start=8, full=32, ramp_steps=8), num_layers=5),
+        arms=three_arms(baseline, KeptLength(start=8, full=32, ramp_steps=8), num_layers=5),
         seeds=(0,),
         primary="bits_per_byte",
         progress=_PROGRESS,
@@ -146,22 +147,6 @@ def gpt_finetune_smoke() -> Suite:
         margin=0.01,
         margin_reason="the smoke tier shows that the path runs; its numbers mean nothing",
         caveats=("An untrained toy model on the text of a licence: the numbers mean nothing.",),
-    )
-
-
-def _three_arms(
-    baseline: Experiment, ramp: KeptLength, *, num_layers: int
-) -> tuple[Experiment, ...]:
-    """Return baseline, random-LTD, and the baseline stopped at random-LTD's layer tokens.
-
-    The budget is rounded up to whole steps, in favour of the shortened baseline.
-    """
-    segments = ramp.segments(baseline.steps)
-    used = sum(n * (2 * ramp.full + (num_layers - 2) * kept) for kept, n in segments)
-    return (
-        baseline,
-        replace(baseline, arm="random_ltd", kept=ramp),
-        replace(baseline, arm="shortened_baseline", steps=-(-used // (num_layers * ramp.full))),
     )
 
 

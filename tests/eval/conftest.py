@@ -9,8 +9,9 @@ import datasets
 import pytest
 from accelerate.state import AcceleratorState, GradientState
 
-from eval.data.text import load_split, token_windows
-from eval.models import load_tokenizer
+from eval.data.text import corpus_identity, load_split
+from eval.data.windows import corpus_windows, token_windows
+from eval.models import load_tokenizer, model_identity
 
 _PLACES = ("eval.runner", "eval.pool", "eval.commands", "eval.status", "eval.doctor")
 
@@ -23,6 +24,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("RLTD_LOCAL", raising=False)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def forget_what_was_hashed() -> None:
+    """Let the test change local files: a process hashes a corpus or a model once."""
+    corpus_identity.cache_clear()
+    model_identity.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +59,7 @@ def smoke_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer = load_tokenizer("tiny-llama", "checkout")
         for split in ("train", "validation", "test"):
             token_windows(tokenizer, load_split("repository-prose", split, "checkout"), 32)
+            corpus_windows(tokenizer, "repository-prose", split, "checkout", 32)
     return folder
 
 

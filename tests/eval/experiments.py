@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from eval.data.text import load_split, token_windows
+from eval.data.text import load_split
+from eval.data.windows import Windows, token_windows
 from eval.execute import execute
 from eval.models import load_causal_model, load_tokenizer
 from eval.record import Record
@@ -56,8 +56,8 @@ def whole_run(experiment: Experiment, folder: Path, *, seed: int = 0) -> Record:
     )
 
 
-def windows(split: str = "train", length: int = 32) -> np.ndarray:
-    """Return the windows ids_NS of a split of the repository's prose."""
+def windows(split: str = "train", length: int = 32) -> Windows:
+    """Return the windows of a split of the repository's prose."""
     tokenizer = load_tokenizer("tiny-llama", "checkout")
     return token_windows(tokenizer, load_split("repository-prose", split, "checkout"), length)
 

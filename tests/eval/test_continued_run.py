@@ -110,7 +110,7 @@ def test_without_the_state_of_its_generators_a_run_with_dropout_would_differ(
     with pytest.raises(Interrupted):
         training(arm(), tmp_path / "run", stop_before=6, dropout=0.1)()
     if kept_from == "other":
-        monkeypatch.setattr("eval.checkpoint._restore", lambda state: None)
+        monkeypatch.setattr("eval.checkpoint.restore_generators", lambda state: None)
     continued = result(training(arm(), tmp_path / "run", dropout=0.1))
     assert (continued[1] == straight[1]) == (kept_from == "same")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.data.text import CORPORA, corpus, load_split, token_windows
+from eval.data.text import CORPORA, corpus, load_split
+from eval.data.windows import token_windows
 from eval.errors import UserError
 from eval.models import load_tokenizer
 from eval.paths import ROOT
@@ -33,7 +34,7 @@ def test_windows_are_the_consecutive_tokens_and_the_incomplete_one_is_dropped(
     tokenizer: object, length: int
 ) -> None:
     ids = ids_of(tokenizer, TEXT)
-    windows = token_windows(tokenizer, TEXT, length)
+    windows = token_windows(tokenizer, TEXT, length)[:]
     assert windows.shape == (len(ids) // length, length)
     assert windows.dtype == np.int32
     assert windows.reshape(-1).tolist() == ids[: len(ids) // length * length]
@@ -41,7 +42,7 @@ def test_windows_are_the_consecutive_tokens_and_the_incomplete_one_is_dropped(
 
 def test_a_text_of_exactly_one_window_is_one_window(tokenizer: object) -> None:
     ids = ids_of(tokenizer, TEXT)
-    assert token_windows(tokenizer, TEXT, len(ids)).tolist() == [ids]
+    assert token_windows(tokenizer, TEXT, len(ids))[:].tolist() == [ids]
 
 
 def test_a_text_shorter_than_a_window_is_refused(tokenizer: object) -> None:
@@ -55,21 +56,21 @@ def test_a_text_shorter_than_a_window_is_refused(tokenizer: object) -> None:
 def test_cached_tokens_equal_a_fresh_tokenisation(
     tokenizer: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = token_windows(tokenizer, TEXT, 16).tolist()
+    first = token_windows(tokenizer, TEXT, 16)[:].tolist()
     fresh = load_tokenizer("tiny-llama", "checkout")
     monkeypatch.setattr(
         type(fresh), "__call__", lambda *arguments, **options: pytest.fail("tokenised again")
     )
-    assert token_windows(fresh, TEXT, 16).tolist() == first
-    assert token_windows(fresh, TEXT, 8).reshape(-1, 16).tolist() == first
+    assert token_windows(fresh, TEXT, 16)[:].tolist() == first
+    assert token_windows(fresh, TEXT, 8)[:].reshape(-1, 16).tolist() == first
 
 
 def test_another_text_or_tokenizer_does_not_get_these_tokens(tokenizer: object) -> None:
-    cached = token_windows(tokenizer, TEXT, 8).tolist()
+    cached = token_windows(tokenizer, TEXT, 8)[:].tolist()
     other = "B" + TEXT[1:]
     assert token_windows(tokenizer, other, 8)[0].tolist() == ids_of(tokenizer, other)[:8]
     tokenizer.add_tokens(["window"])  # type: ignore[attr-defined]
-    changed = token_windows(tokenizer, TEXT, 8)
+    changed = token_windows(tokenizer, TEXT, 8)[:]
     assert changed.reshape(-1).tolist() == ids_of(tokenizer, TEXT)[: changed.size]
     assert changed.tolist() != cached
 
@@ -123,10 +124,10 @@ def test_a_packaged_corpus_is_the_unpacked_text(
 
 
 def test_unknown_corpora_and_splits_name_the_known_ones() -> None:
-    with pytest.raises(UserError, match="unknown corpus 'pile'; known are wikitext-2-raw"):
-        corpus("pile")
+    with pytest.raises(UserError, match="unknown corpus 'piles'; known are wikitext-2-raw"):
+        corpus("piles")
     with pytest.raises(UserError, match="unknown corpus"):
-        load_split("pile", "train", "package")
+        load_split("piles", "train", "package")
     with pytest.raises(UserError, match="unknown split 'dev'; splits are train, validation, test"):
         load_split("repository-prose", "dev", "checkout")
 

@@ -118,7 +118,7 @@ def test_the_measurements_before_and_after_agree_with_the_curve(
 ) -> None:
     record = records["baseline"]
     tokenizer = load_tokenizer("tiny-llama", "checkout")
-    scored = windows("validation")[:8, 1:].reshape(-1).tolist()
+    scored = windows("validation")[:8][:, 1:].reshape(-1).tolist()
     per_token = math.log(2) * len(tokenizer.decode(scored).encode()) / len(scored)
     rows = curve(tmp_path, record)
     for name, row in (("start_bits_per_byte", rows[0]), ("validation_bits_per_byte", rows[-1])):
@@ -190,7 +190,7 @@ def test_a_run_whose_final_measurement_is_no_number_is_recorded_as_failed(
         scores = score_windows(model, ids_NS, *rest, **options)
         return replace(scores, nll_N=scores.nll_N * np.nan) if len(ids_NS) == 5 else scores
 
-    monkeypatch.setattr("eval.execute.score_windows", score)
+    monkeypatch.setattr("eval.tasks.language.score_windows", score)
     _, records = failure(arm(eval_windows=5), tmp_path)
     assert [r.status for r in records] == ["failed"]
     assert records[0].error is not None
@@ -203,7 +203,7 @@ def test_an_error_in_the_code_is_recorded_as_failed_and_raised_again(
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("in the middle of it")
 
-    monkeypatch.setattr("eval.execute.score_windows", broken)
+    monkeypatch.setattr("eval.tasks.language.score_windows", broken)
     error, records = failure(arm(), tmp_path)
     assert isinstance(error, ZeroDivisionError)
     assert [r.status for r in records] == ["failed"]

@@ -38,9 +38,11 @@ def by_hand(experiment: Any, seed: int) -> tuple[list[float], list[float], torch
     plan, train_NS = experiment.optimization, windows(length=experiment.length)
     order = batch_order(len(train_NS), experiment.steps * experiment.batch, seed)
     model = load_causal_model("tiny-llama", "checkout")
-    optimizer = torch.optim.AdamW(
-        model.parameters(), betas=(plan.beta1, plan.beta2), weight_decay=plan.weight_decay
-    )
+    groups = [
+        {"params": [p], "weight_decay": plan.weight_decay if p.ndim == 2 else 0.0}
+        for p in model.parameters()
+    ]
+    optimizer = torch.optim.AdamW(groups, betas=(plan.beta1, plan.beta2))
     losses, rates = [], []
     for step in range(experiment.steps):
         rate = plan.peak_lr * min(1.0, step / plan.warmup_steps)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from eval.data.text import token_windows
+from eval.data.windows import token_windows
 from eval.models import load_causal_model, load_tokenizer
 from eval.tasks.perplexity import WindowScores, score_windows, token_bytes
 

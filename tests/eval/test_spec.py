@@ -25,6 +25,12 @@ from tests.eval.experiments import ARMS, arm, smoke_optimization
 
 ASSETS = {"model": "package:" + "0" * 64, "data": "hub:a/b@c"}
 PART_OF_ANOTHER = {"kept", "optimization"}
+ZERO_SHOT = {"tasks": ("piqa", "boolq"), "task_rows": 7}
+ON_LAYER_TOKENS: dict[str, Any] = {
+    "clock_kept": KeptLength(start=8, full=32, ramp_steps=6),
+    "authors_form": True,
+}
+"""Fields that make sense only with the clock `layer_tokens`."""
 
 
 def changed_specs() -> Iterator[tuple[str, Experiment]]:
@@ -34,6 +40,8 @@ def changed_specs() -> Iterator[tuple[str, Experiment]]:
         if field.name == "length":
             kept = replace(experiment.kept, full=64)
             yield field.name, replace(experiment, length=64, kept=kept)
+        elif field.name in ZERO_SHOT:
+            yield field.name, replace(experiment, **{field.name: ZERO_SHOT[field.name]})
         elif field.name not in PART_OF_ANOTHER:
             value = another(getattr(experiment, field.name))
             yield field.name, replace(experiment, **{field.name: value})
@@ -46,9 +54,13 @@ def changed_specs() -> Iterator[tuple[str, Experiment]]:
         kept = replace(experiment.kept, rounding=rounding)
         yield f"kept.rounding={rounding}", replace(experiment, kept=kept)
     for field in fields(experiment.optimization):
-        value = another(getattr(experiment.optimization, field.name))
-        optimization = replace(experiment.optimization, **{field.name: value})
-        yield f"optimization.{field.name}", replace(experiment, optimization=optimization)
+        if field.name not in ON_LAYER_TOKENS:
+            value = another(getattr(experiment.optimization, field.name))
+            optimization = replace(experiment.optimization, **{field.name: value})
+            yield f"optimization.{field.name}", replace(experiment, optimization=optimization)
+    for name, value in ON_LAYER_TOKENS.items():
+        optimization = replace(experiment.optimization, clock="layer_tokens", **{name: value})
+        yield f"optimization.{name}", replace(experiment, optimization=optimization)
 
 
 def another(value: Any) -> Any:

@@ -59,6 +59,7 @@ def job(folder: Path, experiment: Experiment, **changes: object) -> Path:
         "threads": 1,
         "parent": os.getpid(),
         "tensorboard": None,
+        "export": None,
         **changes,
     }
     path = folder / "job.json"

@@ -1,19 +1,16 @@
-"""Rows of the zero-shot tasks in the hub's schema, from packages and from the original releases.
-
-Only what lm-eval's definitions read is rebuilt, with the hub's names and types.
-"""
+"""Rows of the zero-shot tasks in the hub's schema, from the files that packages carry."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.errors import UserError
-
-__all__ = ["PACKAGED", "RELEASED", "Row", "package_rows", "released_rows", "wikitext_pages"]
+__all__ = ["PACKAGED", "package_rows", "wikitext_pages"]
 
 Row = dict[str, Any]
 _Reader = Callable[[Path], list[Row]]
@@ -21,27 +18,13 @@ _Reader = Callable[[Path], list[Row]]
 _FIRST_UNCONDITIONAL = 1_000_000
 """Requests from this document number on score the answers without their question."""
 _LETTERS = "ABCDE"
+_TITLE = re.compile(r"= (?!=).*(?<!=) =$")
 
 
 def package_rows(task: str, folder: Path) -> list[Row]:
     """Return a packaged task's rows, from the folder with its asset."""
     _, name, read = PACKAGED[task]
     return read(folder / name)
-
-
-def released_rows(task: str, folder: Path) -> list[Row]:
-    """Return a task's rows from the files of its original release, if the folder has them.
-
-    Raises: UserError if there is no such file, or it is not as it was released.
-    """
-    for name, read in RELEASED.get(task, ()):
-        if (folder / name).is_file():
-            try:
-                return read(folder / name)
-            except (ValueError, KeyError, TypeError, IndexError) as error:
-                raise UserError(f"{folder / name} is not as it was released: {error!r}") from error
-    names = " or ".join(name for name, _ in RELEASED.get(task, ()))
-    raise UserError(f"no {names} in {folder}" if names else "no release file is read for it")
 
 
 def wikitext_pages(text: str) -> list[str]:
@@ -52,17 +35,12 @@ def wikitext_pages(text: str) -> list[str]:
     """
     pages, lines = [], []
     for line in text.split("\n"):
-        if _is_title(line.strip()):
+        if _TITLE.match(line.strip()):
             pages.append(lines)
             lines = []
         lines.append(line)
     joined = ["\n".join(page) for page in [*pages, lines]]
     return [page for page in joined if page.strip()]
-
-
-def _is_title(line: str) -> bool:
-    heading = line.startswith("= ") and line.endswith(" =")
-    return heading and not line.startswith("= =") and not line.endswith("= =")
 
 
 def _wikitext(path: Path) -> list[Row]:
@@ -92,27 +70,18 @@ def _lambada(path: Path) -> list[Row]:
     return [{"text": r["context"] + r["continuation"]} for r in requests]
 
 
-def _choice_questions(column: str) -> _Reader:
-    """Return a reader of ARC's and OpenBookQA's rows; `column` holds the question.
+def _questions(path: Path, *, column: str) -> list[Row]:
+    """Read ARC's and OpenBookQA's questions; `column` holds the question.
 
     Deviation: answers are lettered, also where the hub numbers them. The definitions only compare.
     """
-
-    def read(path: Path) -> list[Row]:
-        return [
-            {
-                "id": doc["id"],
-                column: _between("Question: ", doc["query"], "\nAnswer:"),
-                "choices": {
-                    "text": doc["choices"],
-                    "label": list(_LETTERS[: len(doc["choices"])]),
-                },
-                "answerKey": _LETTERS[doc["gold"]],
-            }
-            for doc in (r["doc"] for r in _requests(path))
-        ]
-
-    return read
+    rows = []
+    for doc in (r["doc"] for r in _requests(path)):
+        question = _between("Question: ", doc["query"], "\nAnswer:")
+        choices = {"text": doc["choices"], "label": list(_LETTERS[: len(doc["choices"])])}
+        answer = {"choices": choices, "answerKey": _LETTERS[doc["gold"]]}
+        rows.append({"id": doc["id"], column: question, **answer})
+    return rows
 
 
 def _boolq(path: Path) -> list[Row]:
@@ -127,8 +96,7 @@ def _boolq(path: Path) -> list[Row]:
 
 
 def _between(start: str, text: str, end: str) -> str:
-    assert text.startswith(start), text
-    assert text.endswith(end), text
+    assert text.startswith(start) and text.endswith(end), text  # noqa: PT018
     return text[len(start) : len(text) - len(end)]
 
 
@@ -194,27 +162,18 @@ def _as_in_text(words: str, text: str, index: int) -> str:
 
 
 _ITEMS = "zero-shot-tasks"
+_arc = partial(_questions, column="question")
 PACKAGED: dict[str, tuple[str, str, _Reader]] = {
     "hellaswag": (_ITEMS, "hellaswag.arrow", _arrow),
     "lambada_openai": (_ITEMS, "lambada_openai.jsonl.gz", _lambada),
     "winogrande": (_ITEMS, "winogrande.arrow", _arrow),
     "piqa": (_ITEMS, "piqa.arrow", _arrow),
-    "arc_challenge": (_ITEMS, "arc_challenge.jsonl.gz", _choice_questions("question")),
-    "arc_easy": (_ITEMS, "arc_easy.jsonl.gz", _choice_questions("question")),
-    "openbookqa": (_ITEMS, "openbookqa.jsonl.gz", _choice_questions("question_stem")),
+    "arc_challenge": (_ITEMS, "arc_challenge.jsonl.gz", _arc),
+    "arc_easy": (_ITEMS, "arc_easy.jsonl.gz", _arc),
+    "openbookqa": (_ITEMS, "openbookqa.jsonl.gz", partial(_questions, column="question_stem")),
     "boolq": (_ITEMS, "boolq.jsonl.gz", _boolq),
     "copa": (_ITEMS, "copa.arrow", _arrow),
     "rte": (_ITEMS, "rte.arrow", _arrow),
     "wikitext": ("wikitext-2-raw", "test.raw.gz", _wikitext),
 }
 """Task -> asset, file of the asset, and how its rows are read."""
-RELEASED: dict[str, tuple[tuple[str, _Reader], ...]] = {
-    "lambada_openai": (("lambada/lambada_test.jsonl", _lines),),
-    "boolq": (("superglue/BoolQ/val.jsonl", _labelled),),
-    "copa": (("superglue/COPA/val.jsonl", _labelled),),
-    # SuperGLUE's RTE is GLUE's without the quotation marks of six rows, so GLUE's goes first.
-    "rte": (("glue/RTE/dev.tsv", _glue_rte), ("superglue/RTE/val.jsonl", _released_rte)),
-    "wsc": (("superglue/WSC/val.jsonl", _wsc),),
-    "multirc": (("superglue/MultiRC/val.jsonl", _multirc),),
-}
-"""Task -> files of the original release, the preferred one first, and how its rows are read."""

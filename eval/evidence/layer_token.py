@@ -1,0 +1,90 @@
+"""What the LayerToken learning rate changes, and how much of it the curve alone explains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from eval.evidence.arms import arm_looks
+from eval.evidence.canvas import canvas
+from eval.evidence.grid import common
+from eval.evidence.intervals import interval
+from eval.evidence.series import schedule_data
+from eval.evidence.stats import BASELINE, TREATMENT, paired
+from eval.record import Record
+from eval.spec import Suite
+
+__all__ = ["CONTRASTS", "STEP_LR", "contrast_table", "has_contrasts", "plot_layer_token"]
+
+STEP_LR, CONTROL = "random_ltd_step_lr", "lr_control"
+EQUAL = "random_ltd_equal_layer_tokens"
+
+CONTRASTS = (
+    (TREATMENT, BASELINE, "the method as published: dropping and LayerToken LR"),
+    (STEP_LR, BASELINE, "dropping alone, under the baseline's learning rate"),
+    (CONTROL, BASELINE, "the learning-rate curve alone: nothing is dropped"),
+    (TREATMENT, STEP_LR, "what LayerToken LR changes while dropping"),
+    (TREATMENT, CONTROL, "dropping alone, under LayerToken's learning rate"),
+    (EQUAL, BASELINE, "random-LTD run on to the baseline's layer tokens"),
+)
+"""Arm, arm it is compared with, and what the difference is the effect of."""
+
+
+def has_contrasts(records: Sequence[Record]) -> bool:
+    """Whether there are runs that tell dropping and learning rate apart."""
+    arms = {r.experiment.arm for r in records if r.status == "ok"}
+    return {TREATMENT, BASELINE, STEP_LR, CONTROL} <= arms
+
+
+def contrast_table(suite: Suite, records: Sequence[Record]) -> pd.DataFrame:
+    """Return the paired differences that take the method apart; positive is better."""
+    rows = []
+    for arm, against, meaning in CONTRASTS:
+        both = common(records, arm, against)
+        better = suite.higher_is_better
+        differences = paired(both, arm, against, measurement=suite.primary, higher_is_better=better)
+        if len(differences) > 1:
+            looks = arm_looks([arm, against])
+            rows.append(
+                {
+                    "difference": f"{looks[arm].label} - {looks[against].label}",
+                    "effect of": meaning,
+                    "n": len(differences),
+                    f"{suite.primary.replace('_', ' ')} [90 % interval]": str(
+                        interval(differences.values())
+                    ),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def plot_layer_token(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
+    """Draw learning rate and kept length over the steps on one axis, as the authors do.
+
+    Solid: random-LTD; dotted: the baseline. Paper: the LayerToken figure of the authors' notebook.
+    """
+    data = schedule_data(suite, records, store)
+    with canvas(height=3.8) as (figure, (left,)):
+        right = left.twinx()
+        right.spines["right"].set_visible(True)
+        right.grid(False)
+        handles = []
+        styles: dict[str, Any] = {TREATMENT: "-", BASELINE: (0, (1, 1.6))}
+        for arm, dash in styles.items():
+            rows, look = data[data["arm"] == arm], arm_looks([arm])[arm]
+            for axes, name, color in ((left, "lr", "#0072b2"), (right, "kept", "#d55e00")):
+                axes.plot(rows["step"], rows[name], linestyle=dash, color=color, linewidth=2)
+            handles.append(Line2D([], [], linestyle=dash, color="#333333", label=look.label))
+        left.set(xlabel="optimizer step", yscale="log")
+        left.set_ylabel("learning rate (log scale)", color="#0072b2")
+        right.set_ylabel("kept length (tokens)", color="#d55e00")
+        right.set_ylim(0, None)
+        title = f"{suite.name}, tier {data['tier'].iloc[0]}: what the runs used (first seed)"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10, color="#222222")
+        figure.legend(handles=handles, loc="outside lower left", ncols=2)
+    return figure

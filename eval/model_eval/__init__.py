@@ -1,0 +1,1 @@
+"""Zero-shot evaluation of any checkpoint, written down like every other measurement."""

@@ -1,0 +1,208 @@
+"""Zero-shot scores by lm-eval's own, unmodified task definitions, on data that lies here."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from eval.checkpoint import generators, restore_generators
+from eval.data.task_data import task_data
+from eval.data.task_root import Missing, Served, task_root
+from eval.errors import UserError
+from eval.record import Measurement
+from eval.tasks.examples import example_table, measure
+from eval.torchvision_repair import ensure_torchvision
+
+ensure_torchvision()
+
+import lm_eval  # noqa: E402
+from lm_eval.models.huggingface import HFLM  # noqa: E402
+from lm_eval.tasks import TaskManager  # noqa: E402
+from lm_eval.utils import hash_string  # noqa: E402
+
+__all__ = ["TaskScore", "ZeroShot", "zero_shot"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskScore:
+    """One task: what was read, and how the model did."""
+
+    task: str
+    source: str
+    split: str
+    rows: int
+    """Rows evaluated, the first ones of the split."""
+    rows_published: int
+    version: str
+    """Of lm-eval's definition."""
+    task_hash: str
+    """lm-eval's hash over the documents, prompts and answers evaluated."""
+    measurements: dict[str, Measurement]
+
+    def origin(self) -> dict[str, Any]:
+        """Return what a record says about where the numbers come from."""
+        names = ("source", "split", "rows", "rows_published", "version", "task_hash")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZeroShot:
+    """The scores of a model, and the tasks that could not be had."""
+
+    scores: tuple[TaskScore, ...]
+    missing: tuple[Missing, ...]
+    examples: pd.DataFrame
+    """One row an example; see `eval.tasks.examples`."""
+
+    def measurements(self) -> dict[str, Measurement]:
+        """Return all measurements, each as TASK/NAME."""
+        return {
+            f"{score.task}/{name}": measurement
+            for score in self.scores
+            for name, measurement in score.measurements.items()
+        }
+
+    def origin(self) -> dict[str, Any]:
+        """Return versions, hashes and sources, for the record."""
+        tasks = {score.task: score.origin() for score in self.scores}
+        return {"lm_eval": metadata.version("lm_eval"), "tasks": tasks}
+
+
+def zero_shot(
+    model: Any,
+    tokenizer: Any,
+    tasks: Sequence[str],
+    *,
+    sources: Sequence[str],
+    rows: int | None = None,
+    batch: int = 16,
+    precision: str = "no",
+) -> ZeroShot:
+    """Evaluate the model on the tasks that the sources can serve, in evaluation mode.
+
+    `rows` limits every task to its first rows. The model's mode and the global random generators,
+    which lm-eval seeds, are put back. Nothing is cached: neither requests nor responses.
+
+    Raises: UserError for an unknown task, for fewer than two rows, or if no task can be had.
+    """
+    if rows is not None and rows < 2:
+        raise UserError(f"need at least 2 rows of a task for a standard error, got {rows}")
+    root, served, missing = task_root(tasks, sources)
+    if not served:
+        raise UserError("; ".join(map(str, missing)))
+    results = _harness(model, tokenizer, served, root, rows, batch, precision)
+    tables = {s.task: example_table(s.task, results["samples"][s.task]) for s in served}
+    scores = [_score(s, results, tables[s.task]) for s in served]
+    return ZeroShot(
+        scores=tuple(scores), missing=tuple(missing), examples=pd.concat(tables.values())
+    )
+
+
+_BASE: Any = HFLM  # its decorators hide its signature, as `simple_evaluate`'s do
+_EVALUATE: Any = lm_eval.simple_evaluate
+
+
+class _EvaluationMode(_BASE):
+    """lm-eval's model, which refuses to answer in training mode."""
+
+    def _model_call(self, *arguments: Any, **named: Any) -> torch.Tensor:
+        assert not self.model.training, "the model was put into training mode while evaluated"
+        return super()._model_call(*arguments, **named)
+
+
+def _harness(
+    model: Any,
+    tokenizer: Any,
+    served: Sequence[Served],
+    root: Path,
+    rows: int | None,
+    batch: int,
+    precision: str,
+) -> dict[str, Any]:
+    names = [s.task for s in served]
+    was_training = model.training
+    with _working_in(root), _generators_kept(), _quiet():
+        wrapped = _EvaluationMode(
+            pretrained=model.eval(),
+            tokenizer=tokenizer,
+            batch_size=batch,
+            mixed_precision_dtype="bfloat16" if precision == "bf16" else None,
+        )
+        try:
+            results = _EVALUATE(
+                model=wrapped,
+                tasks=list(names),
+                task_manager=_task_manager(),
+                num_fewshot=0,
+                limit=rows,
+                bootstrap_iters=0,
+                log_samples=True,
+            )
+        finally:
+            model.train(was_training)
+    assert results is not None
+    return dict(results)
+
+
+def _score(served: Served, results: dict[str, Any], table: pd.DataFrame) -> TaskScore:
+    task, samples = served.task, results["samples"][served.task]
+    data = task_data(task)
+    hashes = [s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in samples]
+    return TaskScore(
+        task=task,
+        source=served.source,
+        split=data.split,
+        rows=len(table),
+        rows_published=data.rows,
+        version=str(results["versions"][task]),
+        task_hash=hash_string("".join(hashes)),
+        measurements=measure(table, split=data.split),
+    )
+
+
+@cache
+def _task_manager() -> TaskManager:
+    """Read lm-eval's thousands of definitions once: it takes seconds."""
+    return TaskManager()
+
+
+@contextmanager
+def _working_in(folder: Path) -> Iterator[None]:
+    """Work where the data sets lie under the names that the definitions give them."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextmanager
+def _generators_kept() -> Iterator[None]:
+    state = generators()
+    try:
+        yield
+    finally:
+        restore_generators(state)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence lm-eval's notes on defaults; warnings about data stay."""
+    logger = logging.getLogger("lm_eval")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
