@@ -18,6 +18,7 @@ import torch
 from eval.errors import RunFailed, UserError
 from eval.models import model_of
 from eval.outputs import write_curve, write_examples
+from eval.processes import agree, from_main, is_main, num_processes
 from eval.provenance import asset_hashes, provenance
 from eval.record import Cost, Record, failed_path, record_path, write_record
 from eval.spec import Experiment, content_key
@@ -43,17 +44,20 @@ def execute(
     should_stop: Callable[[], bool],
     tensorboard: Path | None = None,
     export: Path | None = None,
-) -> Record:
+) -> Record | None:
     """Run one experiment with one seed and write its record and curve into `store`.
 
     A run that fails is recorded as failed, with its traceback, and the error raised again; what
     the user can mend outside the run (a missing asset, a full disk) is raised without a record.
     An interrupted run leaves its checkpoint in `scratch` and no record. With `export` the trained
     model is saved into that folder, too.
+
+    Several processes train together; the main one then measures and writes, the others return
+    None.
     """
-    key = run_key(experiment, seed)
+    key = agree("the run's key", run_key(experiment, seed), remedy="they need the same code")
     path = record_path(store, experiment, seed, key)
-    if path.exists():
+    if from_main(path.exists):
         raise UserError(f"{path} exists already; delete it to run again")
     run = partial(TrainingRun, experiment, seed, folder=scratch, tensorboard=tensorboard)
     try:
@@ -65,12 +69,15 @@ def execute(
             on_step=on_step,
             should_stop=should_stop,
         )
-        record, zero = _train_and_measure(training, task, model, key, export)
+        done = _train_and_measure(training, task, model, key, export)
     except Exception as error:
         expected = isinstance(error, UserError | Interrupted) and not isinstance(error, RunFailed)
-        if not expected and not failed_path(path).exists():
+        if not expected and is_main() and not failed_path(path).exists():
             write_record(store, _failed(experiment, seed, key))
         raise
+    if done is None:
+        return None
+    record, zero = done
     record = replace(
         record,
         curve=write_curve(store, record, training.journal),
@@ -83,14 +90,16 @@ def execute(
 
 def _train_and_measure(
     training: TrainingRun, task: LanguageTask, model: Any, key: str, export: Path | None
-) -> tuple[Record, ZeroShot | None]:
+) -> tuple[Record, ZeroShot | None] | None:
     experiment, seed = training.experiment, training.seed
     initial_weights, start = _weights_hash(model), task.validate(model)
     trained = training()
+    if not is_main():
+        return None
     if export is not None:
         task.export(trained, export)
     found = task.measure(trained, start)
-    origin = provenance(experiment)
+    origin = {**provenance(experiment), "processes": num_processes()}
     if found.zero_shot is not None:
         origin["zero_shot"] = found.zero_shot.origin()
     record = Record(
@@ -157,5 +166,5 @@ def _weights_hash(model: Any) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

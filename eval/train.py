@@ -21,8 +21,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from eval.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from eval.data.windows import Windows
-from eval.errors import RunFailed
+from eval.errors import RunFailed, UserError
 from eval.optimization import make_optimizer, make_scheduler
+from eval.processes import agree, join
 from eval.seeding import seed_everything, stream
 from eval.spec import Experiment
 from rltd_core import RandomLTD
@@ -52,6 +53,11 @@ class TrainingRun:
 
     `validate` returns the validation loss in nats per token. `on_step(journal)` is called after
     every optimizer step. `should_stop` is asked between steps.
+
+    Several processes share every batch and take the same steps; the main one saves. Their global
+    generators are seeded alike, so dropout's masks repeat between them; random-LTD's draws do not.
+
+    Raises: UserError if the processes do not divide the sequences of a forward.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class TrainingRun:
         checkpoint_every_s: float = 120.0,
         tensorboard: Path | None = None,
     ) -> None:
+        _refuse_uneven(experiment, join().num_processes)
         seed_everything(seed)
         self.experiment, self.seed = experiment, seed
         self.journal = Journal()
@@ -85,6 +92,8 @@ class TrainingRun:
         if tensorboard:
             self._accelerator.init_trackers(f"{experiment.arm}-seed{seed}")
         self._tracking = tensorboard is not None
+        if experiment.checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
         self.ltd = RandomLTD(model, experiment.kept, seed=seed)
         optimizer = make_optimizer(model, experiment.optimization)
         self._lr = make_scheduler(experiment, optimizer, self.ltd)
@@ -93,19 +102,19 @@ class TrainingRun:
     def __call__(self) -> Any:
         """Train to the end and return the model, with random-LTD detached.
 
-        Raises: Interrupted if `should_stop` says so; RunFailed if the loss is not finite; UserError
-            if the checkpoint is damaged.
+        Raises: Interrupted if `should_stop` says so in any process; RunFailed if the loss is not
+            finite; UserError if the checkpoint is damaged, or not every process sees it.
         """
         self._resume()
         if self.journal.step == 0 and not self.journal.curve:
             self._point()
         saved = time.monotonic()
         for step_batches in self._batches():
-            if self._should_stop():
+            if self._any(self._should_stop()):
                 self._save()
                 raise Interrupted
             self._step(step_batches)
-            if time.monotonic() - saved > self._checkpoint_every_s:
+            if self._any(time.monotonic() - saved > self._checkpoint_every_s):
                 self._save()
                 saved = time.monotonic()
         self.ltd.detach()
@@ -188,6 +197,8 @@ class TrainingRun:
 
     def _resume(self) -> None:
         checkpoint = latest_checkpoint(self._folder)
+        name = None if checkpoint is None else checkpoint.name
+        agree("the newest checkpoint", name, remedy="put out/ on a disk that all machines share")
         if checkpoint is None:
             return
         state = load_checkpoint(checkpoint, self._bare_model(), self._optimizer)
@@ -207,6 +218,13 @@ class TrainingRun:
             )
         self._accelerator.wait_for_everyone()
 
+    def _any(self, wish: bool) -> bool:
+        """Whether any process wishes it: all of them then do it, at the same step."""
+        if self._accelerator.num_processes == 1:
+            return wish
+        wishes = torch.tensor(int(wish), device=self._accelerator.device)
+        return bool(torch.as_tensor(self._accelerator.reduce(wishes, reduction="sum")))
+
     def _bare_model(self) -> Any:
         return self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=True)
 
@@ -222,6 +240,16 @@ class _InOrder(Dataset[torch.Tensor]):
 
     def __getitem__(self, place: int) -> torch.Tensor:
         return torch.from_numpy(self._windows[self._order[place]].astype(np.int64))
+
+
+def _refuse_uneven(experiment: Experiment, processes: int) -> None:
+    sequences = experiment.batch // experiment.accumulation
+    if sequences % processes:
+        raise UserError(
+            f"a forward of {experiment.suite} holds {sequences} sequences (batch "
+            f"{experiment.batch}, accumulation {experiment.accumulation}), which {processes} "
+            "processes cannot share evenly; start a number of processes that divides it"
+        )
 
 
 def batch_order(num_windows: int, num_samples: int, seed: int) -> np.ndarray:

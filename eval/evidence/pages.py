@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from eval.evidence.arms import arm_looks
+from eval.evidence.layer_token import contrast_table, has_contrasts
 from eval.evidence.paper import load_claims
 from eval.evidence.stats import BASELINE, judge
 from eval.evidence.tables import (
@@ -18,6 +19,7 @@ from eval.evidence.tables import (
     to_markdown,
     yours_beside_committed,
 )
+from eval.evidence.zero_shot import average_line, has_tasks, zero_shot_table
 from eval.record import Record
 from eval.spec import Suite
 
@@ -106,7 +108,8 @@ def suite_page(parts: Sequence[Part], figures: dict[str, str]) -> str:
         if part.suite.margin is not None:
             lines += [f"Margin: {part.suite.margin:g}; {part.suite.margin_reason}.\n"]
         lines += ["Cost, and measurements that decide nothing (means over the seeds):\n"]
-        lines += [to_markdown(rest), figures[part.tier], *_beside_paper(part)]
+        lines += [to_markdown(rest), *_parts_of_the_method(part), *_zero_shot(part)]
+        lines += [figures[part.tier], *_beside_paper(part)]
     return "\n".join(lines)
 
 
@@ -165,6 +168,31 @@ def _time(part: Part) -> str:
         f"CPU time of training saved against the baseline at tier {part.tier} (means over the "
         f"seeds; runs shared the machine, so descriptive only): {', '.join(saved)}.\n"
     )
+
+
+def _parts_of_the_method(part: Part) -> list[str]:
+    if not has_contrasts(part.records):
+        return []
+    told = (
+        "Dropping and learning rate taken apart. LayerToken LR decays on the layer tokens, so that "
+        "the rate stays high for longer; the LR control has that curve and drops nothing. "
+        "Differences are paired by seed; positive is better.\n"
+    )
+    return [told, to_markdown(contrast_table(part.suite, part.records))]
+
+
+def _zero_shot(part: Part) -> list[str]:
+    if not has_tasks(part.records):
+        return []
+    told = (
+        "Zero-shot, by lm-eval's own definitions: bits per byte of the right answer, which tell "
+        "models apart that choose as well as chance; less is better. The baseline's mean over the "
+        "seeds, and every other arm's paired difference to it with its 90 % interval; positive is "
+        "better.\n"
+    )
+    rows = next(r for r in part.records if r.status == "ok")
+    average = average_line(rows.provenance["zero_shot"]["tasks"], rows.measurements)
+    return [told, to_markdown(zero_shot_table(part.suite, part.records)), average]
 
 
 def _beside_paper(part: Part) -> list[str]:

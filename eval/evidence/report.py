@@ -14,6 +14,7 @@ import pandas as pd
 from eval.bench.records import load_bench
 from eval.errors import UserError
 from eval.evidence.bench_page import bench_headline, bench_page, bench_table
+from eval.evidence.layer_token import has_contrasts, plot_layer_token
 from eval.evidence.pages import Part, headline, part_of, suite_page, yours_page
 from eval.evidence.plots import (
     curve_data,
@@ -25,6 +26,8 @@ from eval.evidence.plots import (
     verdict_data,
 )
 from eval.evidence.tables import suite_table
+from eval.evidence.zero_shot import has_tasks
+from eval.evidence.zero_shot_plots import bars_data, plot_zero_shot
 from eval.paths import OUT, RESULTS, ROOT, shown
 from eval.record import load_records
 from eval.spec import Suite, Tier
@@ -37,6 +40,13 @@ _FIGURES = {
     "verdict": (plot_verdict, verdict_data, "Paired differences against the margin"),
     "curves": (plot_curves, curve_data, "Validation loss against compute and against time"),
     "schedule": (plot_schedule, schedule_data, "Kept length and learning rate"),
+    "layer-token": (plot_layer_token, schedule_data, "Learning rate and kept length on one axis"),
+    "zero-shot": (plot_zero_shot, bars_data, "Zero-shot scores beside chance"),
+}
+_ONLY_IF: dict[str, Callable[[Part], bool]] = {
+    "verdict": lambda part: part.suite.margin is not None,
+    "layer-token": lambda part: has_contrasts(part.records),
+    "zero-shot": lambda part: has_tasks(part.records),
 }
 _REPEATABLE = (".md", ".csv", ".svg")
 """What a rebuild repeats byte for byte; a PNG depends on the library that compresses it."""
@@ -191,7 +201,7 @@ def _draw(part: Part, store: Path, to: Path) -> str:
     lines = []
     if any(record.status == "ok" for record in part.records):
         for kind, (plot, data_of, caption) in _FIGURES.items():
-            if kind == "verdict" and part.suite.margin is None:
+            if kind in _ONLY_IF and not _ONLY_IF[kind](part):
                 continue
             data = data_of(part.suite, part.records, store)
             if len(data):

@@ -77,6 +77,7 @@ def beside_paper(
     """Return the published rows of the suite with ours below.
 
     Sizes, data and tokenizers differ: only the direction of the change compares, not the value.
+    What ours did not measure, such as the average of tasks of which some are missing, has no row.
     """
     published = load_reported() if reported is None else reported
     published = [row for row in published if row.suite == suite.name]
@@ -87,7 +88,7 @@ def beside_paper(
         rows += [
             _our_row(runs, arm, measurement)
             for arm in arm_looks(runs)
-            if arm in theirs and runs[arm]
+            if arm in theirs and runs[arm] and _measured(runs[arm].values(), measurement)
         ]
     return _frame(rows, first=_BESIDE)
 
@@ -170,8 +171,12 @@ def _cost(done: Sequence[Record], baseline: Sequence[Record]) -> dict[str, Any]:
 
 
 def _others(suite: Suite, done: Sequence[Record]) -> dict[str, float]:
-    """Return the means of the descriptive measurements, in the order of their names."""
+    """Return the means of the descriptive measurements, in the order of their names.
+
+    Those of zero-shot tasks (TASK/NAME) have tables of their own.
+    """
     names = set.intersection(*(set(r.measurements) for r in done)) - {suite.primary}
+    names = {name for name in names if "/" not in name}
     return {
         f"{name} ({done[0].measurements[name].unit})": fmean(value_of(r, name) for r in done)
         for name in sorted(names)
@@ -213,6 +218,10 @@ def _our_row(runs: dict[str, dict[int, Record]], arm: str, measurement: str) -> 
         baseline = fmean(value_of(r, measurement) for r in runs[BASELINE].values())
         row["change_frac"] = row["value"] / baseline - 1
     return {**row, "compare": "direction only", "where": f"results/runs/{first.suite}"}
+
+
+def _measured(records: Iterable[Record], measurement: str) -> bool:
+    return all(measurement in record.measurements for record in records)
 
 
 def _agreement_row(suite: Suite, record: Record, theirs: dict[int, Record]) -> dict[str, Any]:

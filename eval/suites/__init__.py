@@ -13,7 +13,15 @@ from eval.suites.gpt import (
     gpt_finetune_smoke,
     gpt_finetune_spread,
 )
-from eval.suites.gpt_pretrain import gpt_pretrain_pilot, gpt_pretrain_spread
+from eval.suites.gpt_finetune_paper import FINETUNE_PAPER, QUESTION
+from eval.suites.gpt_paper import gpt_pretrain_paper_1_3b, gpt_pretrain_paper_350m
+from eval.suites.gpt_pretrain import (
+    gpt_pretrain_cpu,
+    gpt_pretrain_gpu,
+    gpt_pretrain_pilot,
+    gpt_pretrain_smoke,
+    gpt_pretrain_spread,
+)
 
 __all__ = ["HEADLINE", "SUITES", "Declared", "suite"]
 
@@ -29,7 +37,11 @@ class Declared:
 SUITES: dict[str, Declared] = {
     "gpt_finetune": Declared(
         "Does finetuning with random-LTD reach the baseline's loss with less compute?",
-        {"smoke": gpt_finetune_smoke, "cpu": gpt_finetune_cpu},
+        {
+            "smoke": gpt_finetune_smoke,
+            "cpu": gpt_finetune_cpu,
+            "paper": FINETUNE_PAPER["gpt_finetune"],
+        },
     ),
     "gpt_finetune_pilot": Declared(
         "Which learning rate and ramp serve the arms of gpt_finetune?",
@@ -47,6 +59,24 @@ SUITES: dict[str, Declared] = {
         "What are the saved layer tokens of gpt_pretrain worth?",
         {"cpu": gpt_pretrain_spread},
     ),
+    "gpt_pretrain": Declared(
+        "Does pretraining with random-LTD reach the baseline's loss with fewer layer tokens?",
+        {
+            "smoke": gpt_pretrain_smoke,
+            "cpu": gpt_pretrain_cpu,
+            "gpu": gpt_pretrain_gpu,
+            "paper": gpt_pretrain_paper_1_3b,
+        },
+    ),
+    "gpt_pretrain_350m": Declared(
+        "Does pretraining with random-LTD reach the baseline's loss at the paper's smaller size?",
+        {"paper": gpt_pretrain_paper_350m},
+    ),
+    **{
+        name: Declared(QUESTION, {"paper": declared})
+        for name, declared in FINETUNE_PAPER.items()
+        if name != "gpt_finetune"
+    },
 }
 HEADLINE = ("gpt_finetune",)
 """The suites that `./rltd reproduce` runs."""

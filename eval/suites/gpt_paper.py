@@ -16,6 +16,7 @@ from rltd_core import KeptLength
 
 __all__ = ["gpt_pretrain_paper_1_3b", "gpt_pretrain_paper_350m"]
 
+_QUESTION = "Does pretraining with random-LTD reach the baseline's loss with fewer layer tokens?"
 _LAYERS, _LENGTH = 24, 2048
 _RAW_TOKENS = 300 * 10**9
 _WARMUP_TOKENS = 3 * 10**9
@@ -57,8 +58,7 @@ def _suite(name: str, model: str, *, batch: int, accumulation: int, peak_lr: flo
     baseline = _baseline(name, model, batch=batch, accumulation=accumulation, peak_lr=peak_lr)
     return Suite(
         name=name,
-        question="Does pretraining with random-LTD reach the baseline's quality with a third "
-        "fewer layer tokens?",
+        question=_QUESTION,
         arms=_arms(baseline),
         seeds=(0,),
         primary="bits_per_byte",

@@ -19,6 +19,7 @@ from eval.checkpoint import generators, restore_generators
 from eval.data.task_data import task_data
 from eval.data.task_root import Missing, Served, task_root
 from eval.errors import UserError
+from eval.paths import ROOT
 from eval.record import Measurement
 from eval.tasks.examples import example_table, measure
 from eval.torchvision_repair import ensure_torchvision
@@ -178,13 +179,19 @@ def _task_manager() -> TaskManager:
 
 @contextmanager
 def _working_in(folder: Path) -> Iterator[None]:
-    """Work where the data sets lie under the names that the definitions give them."""
-    before = Path.cwd()
+    """Work where the data sets lie under the names that the definitions give them.
+
+    lm-eval asks git for the commit of the place it works in; it gets this repository's.
+    """
+    before, git = Path.cwd(), os.environ.get("GIT_DIR")
     os.chdir(folder)
+    os.environ["GIT_DIR"] = git or str(ROOT / ".git")
     try:
         yield
     finally:
         os.chdir(before)
+        if git is None:
+            del os.environ["GIT_DIR"]
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from eval.record import (
 )
 from tests.eval.experiments import ARMS, arm
 
+OPTIONAL = {"error", "examples"}
 NOT_FINITE = [float("nan"), float("inf"), -float("inf")]
 BITS = Measurement(value=4.25, unit="bits/byte", split="test", n=8, standard_error=0.125)
 
@@ -68,6 +69,15 @@ def test_a_record_survives_its_file(tmp_path: Path, record: Record) -> None:
     path = write_record(tmp_path, record)
     assert load_record(path) == record
     assert load_record(path).to_json() == path.read_text()
+
+
+def test_a_record_without_zero_shot_examples_does_not_name_their_file(tmp_path: Path) -> None:
+    # So that records from before there were any stay as they are.
+    assert "examples" not in json.loads(write_record(tmp_path / "a", a_record()).read_text())
+    named = a_record(examples="examples/gpt_finetune/x.csv.gz")
+    path = write_record(tmp_path / "b", named)
+    assert json.loads(path.read_text())["examples"] == named.examples
+    assert load_record(path) == named
 
 
 def test_a_record_lies_at_suite_arm_seed_and_key(tmp_path: Path) -> None:
@@ -181,7 +191,7 @@ DAMAGE: dict[str, Callable[[str], str]] = {
     "NaN seconds": with_value(float("nan"), "cost", "train_wall_s"),
     "text measured": with_value("4.25", *BITS_PATH, "value"),
     "no schema": without("schema"),
-    **{f"no {f.name}": without(f.name) for f in fields(Record) if f.name != "error"},
+    **{f"no {f.name}": without(f.name) for f in fields(Record) if f.name not in OPTIONAL},
 }
 
 

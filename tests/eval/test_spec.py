@@ -25,7 +25,7 @@ from tests.eval.experiments import ARMS, arm, smoke_optimization
 
 ASSETS = {"model": "package:" + "0" * 64, "data": "hub:a/b@c"}
 PART_OF_ANOTHER = {"kept", "optimization"}
-ZERO_SHOT = {"tasks": ("piqa", "boolq"), "task_rows": 7}
+NOT_NUMBERS = {"tasks": ("piqa", "boolq"), "task_rows": 7, "checkpointing": True}
 ON_LAYER_TOKENS: dict[str, Any] = {
     "clock_kept": KeptLength(start=8, full=32, ramp_steps=6),
     "authors_form": True,
@@ -40,8 +40,8 @@ def changed_specs() -> Iterator[tuple[str, Experiment]]:
         if field.name == "length":
             kept = replace(experiment.kept, full=64)
             yield field.name, replace(experiment, length=64, kept=kept)
-        elif field.name in ZERO_SHOT:
-            yield field.name, replace(experiment, **{field.name: ZERO_SHOT[field.name]})
+        elif field.name in NOT_NUMBERS:
+            yield field.name, replace(experiment, **{field.name: NOT_NUMBERS[field.name]})
         elif field.name not in PART_OF_ANOTHER:
             value = another(getattr(experiment, field.name))
             yield field.name, replace(experiment, **{field.name: value})

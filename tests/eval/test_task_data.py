@@ -117,7 +117,16 @@ def slow_pages(text: str) -> list[str]:
 def test_pages_begin_at_level_one_headings() -> None:
     draw = random.Random(0)
     pieces = [" = A = ", " = = B = = ", " = = = C = = = ", " text ", " = D = = E = ", "", " "]
-    pieces += [" = 1 rad / s , impedance k = ", " = begins", "ends = ", " = ", " = = ", "x = y"]
+    pieces += [
+        " = 1 rad / s , impedance k = ",
+        " = = F = ",
+        " = G = = ",
+        " = begins",
+        "ends = ",
+        " = ",
+        " = = ",
+        "x = y",
+    ]
     for _ in range(300):
         text = "\n".join(draw.choices(pieces, k=draw.randrange(1, 9)))
         pages = wikitext_pages(text)

@@ -87,15 +87,9 @@ def evaluate(root: Path, tasks: Sequence[str], shots: int = 0) -> dict[str, Any]
     ends = {"eos_token": "<|end|>", "pad_token": "<|end|>"}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, **ends)
     torch.manual_seed(0)
-    sizes: dict[str, Any] = {
-        "n_layer": 1,
-        "n_embd": 8,
-        "n_head": 1,
-        "n_positions": 512,
-        "vocab_size": 260,
-    }
-    model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=0)).eval()
-    wrapped = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=4, device="cpu")  # type: ignore
+    sizes: dict[str, Any] = {"n_layer": 1, "n_embd": 8, "n_head": 1, "n_positions": 512}
+    model = GPT2LMHeadModel(GPT2Config(**sizes, vocab_size=260, bos_token_id=0, eos_token_id=0))
+    wrapped = HFLM(pretrained=model.eval(), tokenizer=tokenizer, batch_size=4, device="cpu")  # type: ignore
     paths: list[str | Path] = [DEFINITIONS / name for name in [*FOLDERS.split(), *SUPER_GLUE]]
     manager = TaskManager(include_defaults=False, include_path=paths)
     options = {"num_fewshot": shots, "limit": 2, "bootstrap_iters": 0, "log_samples": True}
@@ -169,6 +163,15 @@ def test_a_copy_of_the_hub_goes_before_a_release(folder: Path) -> None:
     assert laid(root, "boolq") == HUB["boolq"]  # the copy of its repository lacks it
     assert laid(root, "anli_r1") == COPIES["anli_r1"]
     assert [(s.source, s.rows) for s in served] == [("local", 2), ("local", 2), ("local", 3)]
+
+
+def test_a_first_row_that_lacks_values_keeps_the_types(folder: Path) -> None:
+    rows = [{"premise": None, "tags": []}, {"premise": "P.", "tags": ["t"]}]
+    (folder / "facebook").rename(folder / "other")
+    put_copy(folder, "anli_r1", rows)
+    root, _, missing = task_root(["anli_r1"], ["local"])
+    assert missing == []
+    assert laid(root, "anli_r1") == rows
 
 
 @pytest.mark.parametrize("sources", [("package", "local"), ("local", "package")])

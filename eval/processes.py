@@ -1,0 +1,64 @@
+"""The processes of one run, which torchrun or Slurm started: what they agree on, and who writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
+
+from eval.errors import UserError
+
+__all__ = ["agree", "from_main", "is_main", "join", "num_processes"]
+
+T = TypeVar("T")
+
+
+def join() -> PartialState:
+    """Return this process's place among those of the run; the first call waits for all of them.
+
+    Without a launcher it is alone.
+    """
+    # Told nothing, accelerate takes launched processes without a GPU for so many single ones.
+    launched = "LOCAL_RANK" in os.environ
+    return PartialState(cpu=launched and not torch.cuda.is_available())
+
+
+def is_main() -> bool:
+    """Whether this process writes records, curves, checkpoints and exports."""
+    return join().is_main_process
+
+
+def num_processes() -> int:
+    """Return the number of processes of the run."""
+    return join().num_processes
+
+
+def from_main(make: Callable[[], T]) -> T:
+    """Return, in every process, what the main process makes; the others wait for it.
+
+    Raises: in every process, the UserError that the main one meets.
+    """
+    answer: list[T | UserError | None] = [None]
+    if is_main():
+        try:
+            answer = [make()]
+        except UserError as error:
+            answer = [error]
+    (made,) = broadcast_object_list(answer)
+    if isinstance(made, UserError):
+        raise made
+    return made
+
+
+def agree(what: str, value: T, *, remedy: str) -> T:
+    """Return a value that every process must have come to by itself.
+
+    Raises: UserError in every process if they differ.
+    """
+    if len(set(gather_object([value]))) > 1:
+        raise UserError(f"{what} differs between the processes of this run; {remedy}")
+    return value
