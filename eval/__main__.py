@@ -20,6 +20,7 @@ VERBS = {
     "run": "run a suite, or some of its arms and seeds",
     "status": "what is done, under way, failed or missing",
     "report": "rebuild tables, figures and the README's headline from the committed records",
+    "plan": "what a suite would cost: tokens, FLOPs, GPU hours, memory",
     "bench": "time training steps with and without dropping, interleaved",
     "eval-model": "score any checkpoint on the paper's zero-shot tasks, with lm-eval",
     "assets": "the packages with weights and data: list or fetch them",
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     }
     _reproduce_options(by_name["reproduce"])
     _run_options(by_name["run"])
+    _plan_options(by_name["plan"])
     _bench_options(by_name["bench"])
     _eval_model_options(by_name["eval-model"])
     by_name["test"].add_argument("pytest", nargs="*", help="arguments for pytest, then run alone")
@@ -89,6 +91,15 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     add("--retry-failed", action="store_true", help="run again what failed before")
     add("--tensorboard", action="store_true", help="write out/tensorboard")
     add("--export", action="store_true", help="keep the trained models in out/models")
+
+
+def _plan_options(plan: argparse.ArgumentParser) -> None:
+    add = plan.add_argument
+    add("suite")
+    add("--tier", default="paper", choices=["smoke", "cpu", "gpu", "paper"])
+    add("--gpus", type=int, default=1, help="that share one run")
+    add("--gpu-tflops", type=float, help="peak of a GPU in the runs' precision; an H100's if left")
+    add("--mfu", type=float, default=0.4, help="model FLOPs reached, as a fraction of the peak")
 
 
 def _bench_options(bench: argparse.ArgumentParser) -> None:

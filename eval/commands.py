@@ -20,6 +20,7 @@ __all__ = [
     "eval_model",
     "lab",
     "list_suites",
+    "plan",
     "report",
     "reproduce",
     "run",
@@ -119,6 +120,16 @@ def report(options: Namespace) -> int:
 
         for path in execute_all(RESULTS / "executed", parameters={}):
             print(shown(path))
+    return 0
+
+
+def plan(options: Namespace) -> int:
+    """Print what a suite would cost."""
+    from eval.plan import Machine, plan_lines
+
+    machine = Machine(gpus=options.gpus, tflops=options.gpu_tflops, utilisation=options.mfu)
+    for line in plan_lines(suite(options.suite, options.tier), machine):
+        print(line)
     return 0
 
 

@@ -53,7 +53,8 @@ def execute(
     model is saved into that folder, too.
 
     Several processes train together; the main one then measures and writes, the others return
-    None.
+    None. As none can tell an error of its own from the end of another, only a loss that is no
+    number makes a failed record there.
     """
     key = agree("the run's key", run_key(experiment, seed), remedy="they need the same code")
     path = record_path(store, experiment, seed, key)
@@ -71,8 +72,7 @@ def execute(
         )
         done = _train_and_measure(training, task, model, key, export)
     except Exception as error:
-        expected = isinstance(error, UserError | Interrupted) and not isinstance(error, RunFailed)
-        if not expected and is_main() and not failed_path(path).exists():
+        if _is_the_runs_own(error) and is_main() and not failed_path(path).exists():
             write_record(store, _failed(experiment, seed, key))
         raise
     if done is None:
@@ -86,6 +86,13 @@ def execute(
     write_record(store, record)
     shutil.rmtree(scratch, ignore_errors=True)
     return record
+
+
+def _is_the_runs_own(error: Exception) -> bool:
+    """Whether an error says something about the experiment, so that the record must say it."""
+    if isinstance(error, RunFailed):
+        return True
+    return num_processes() == 1 and not isinstance(error, UserError | Interrupted)
 
 
 def _train_and_measure(

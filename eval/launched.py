@@ -23,7 +23,7 @@ from eval.execute import execute, run_key
 from eval.paths import OUT, RESULTS
 from eval.processes import from_main, is_main, join
 from eval.provenance import is_dirty
-from eval.runner import job_folder
+from eval.runner import job_folder, plan
 from eval.spec import Experiment
 from eval.suites import suite
 from eval.tasks.language import prepare
@@ -75,7 +75,7 @@ def _prepare(experiment: Experiment) -> None:
 
 
 def _run(experiment: Experiment, seed: int, store: Path) -> None:
-    from_main(partial(_refuse_dirty, store))
+    from_main(partial(_refuse, experiment, seed, store))
     folder = job_folder(store, experiment, seed, run_key(experiment, seed))
     with _alone_at(folder):
         stopping: list[int] = []
@@ -93,9 +93,12 @@ def _run(experiment: Experiment, seed: int, store: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _refuse_dirty(store: Path) -> None:
+def _refuse(experiment: Experiment, seed: int, store: Path) -> None:
     if store == RESULTS and is_dirty() is not False:
         raise UserError("--record needs a clean git checkout (results/ aside): commit first")
+    if not plan([experiment], [seed], store, retry_failed=True):
+        run = f"{experiment.suite} {experiment.arm} seed {seed}"
+        raise UserError(f"{run} is done; delete its record to run it again")
 
 
 @contextmanager

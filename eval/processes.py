@@ -59,6 +59,7 @@ def agree(what: str, value: T, *, remedy: str) -> T:
 
     Raises: UserError in every process if they differ.
     """
+    join()
     if len(set(gather_object([value]))) > 1:
         raise UserError(f"{what} differs between the processes of this run; {remedy}")
     return value

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from eval.data.assets import ASSETS, Asset
 from eval.data.fetch import fetch, is_fetched
+from eval.data.task_packages import PACKAGED
 from eval.data.text import CORPORA
 from eval.evidence.report import yours
 from eval.models import MODELS
@@ -47,8 +48,9 @@ def reproduce(*, tier: Tier, every_seed: bool) -> int:
 def _assets(suites: Sequence[Suite]) -> list[Asset]:
     """Return the package assets that the suites read."""
     experiments = [e for s in suites for e in s.arms if e.source == "package"]
-    names = {MODELS[e.model].asset for e in experiments}
+    names = {MODELS[e.model].asset for e in experiments if e.model in MODELS}
     names |= {CORPORA[e.data].asset for e in experiments}
+    names |= {PACKAGED[task][0] for e in experiments for task in e.tasks}
     return [entry for name, entry in ASSETS.items() if name in names]
 
 

@@ -62,7 +62,9 @@ SCRATCH: dict[str, Scratch] = {
     s.name: s
     for s in (
         # The `smoke` tier.
-        Scratch(name="gpt2-toy", num_layers=4, width=32, num_heads=4, positions=32, vocabulary=320),
+        Scratch(
+            name="gpt2-toy", num_layers=4, width=32, num_heads=4, positions=128, vocabulary=320
+        ),
         Scratch(
             name="gpt2-4m", num_layers=8, width=192, num_heads=6, positions=256, vocabulary=4096
         ),

@@ -28,7 +28,11 @@ from eval.seeding import seed_everything, stream
 from eval.spec import Experiment
 from rltd_core import RandomLTD
 
-__all__ = ["Interrupted", "Journal", "TrainingRun"]
+__all__ = ["Interrupted", "Journal", "TrainingRun", "batch_order", "refuse_uneven"]
+
+
+_TRAINING_PER_SAVING = 20
+"""Checkpoints of large models, which take long to write, are this much further apart."""
 
 
 class Interrupted(Exception):
@@ -74,7 +78,7 @@ class TrainingRun:
         checkpoint_every_s: float = 120.0,
         tensorboard: Path | None = None,
     ) -> None:
-        _refuse_uneven(experiment, join().num_processes)
+        refuse_uneven(experiment, join().num_processes)
         seed_everything(seed)
         self.experiment, self.seed = experiment, seed
         self.journal = Journal()
@@ -105,21 +109,38 @@ class TrainingRun:
         Raises: Interrupted if `should_stop` says so in any process; RunFailed if the loss is not
             finite; UserError if the checkpoint is damaged, or not every process sees it.
         """
+        try:
+            self._train()
+        except (Interrupted, RunFailed):  # every process is here
+            self._end()
+            raise
+        return self._end()
+
+    def _train(self) -> None:
         self._resume()
         if self.journal.step == 0 and not self.journal.curve:
             self._point()
-        saved = time.monotonic()
+        saved, pause = time.monotonic(), self._checkpoint_every_s
         for step_batches in self._batches():
             if self._any(self._should_stop()):
                 self._save()
                 raise Interrupted
             self._step(step_batches)
-            if self._any(time.monotonic() - saved > self._checkpoint_every_s):
+            if self._any(time.monotonic() - saved > pause):
+                begin = time.monotonic()
                 self._save()
                 saved = time.monotonic()
+                pause = max(pause, _TRAINING_PER_SAVING * (saved - begin)) if pause else 0
+
+    def _end(self) -> Any:
+        """Leave the other processes; return the plain model."""
         self.ltd.detach()
+        self._model = self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
+        # DDP's wrapper must be gone before the process group: the other way round, its last
+        # reference ends the group's threads while it holds Python's lock, which they may wait for.
+        self._accelerator.free_memory()
         self._accelerator.end_training()
-        return self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
+        return self._model
 
     def _step(self, batches: list[torch.Tensor]) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -242,7 +263,11 @@ class _InOrder(Dataset[torch.Tensor]):
         return torch.from_numpy(self._windows[self._order[place]].astype(np.int64))
 
 
-def _refuse_uneven(experiment: Experiment, processes: int) -> None:
+def refuse_uneven(experiment: Experiment, processes: int) -> None:
+    """Refuse processes that cannot share every forward evenly.
+
+    Raises: UserError if they do not divide its sequences.
+    """
     sequences = experiment.batch // experiment.accumulation
     if sequences % processes:
         raise UserError(

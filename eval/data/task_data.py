@@ -74,8 +74,8 @@ _NOTES = {
     "released (row 42 points one word too early, on the hub too)",
     "multirc": "today's definition calls 'no' right for a correct answer, and averages over "
     "answers; 2022's asked for all answers of a question",
-    "record": "the f1 of the likeliest entity, as in 2022; lm-eval 0.4.13's definition imports a "
-    "module that transformers 5 no longer has, and does not run beside it",
+    "record": "the f1 of the likeliest entity, as in 2022; the definition imports two functions "
+    "that transformers 5 no longer has, which are provided here",
     "wikitext": "reported, not averaged; pages are rebuilt by splitting the raw text at level-1 "
     "headings as the hub does: 60 articles in 62 pages",
 }

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from eval.evidence.arms import arm_looks
 from eval.evidence.canvas import canvas
+from eval.evidence.formatting import signed
 from eval.evidence.grid import common
 from eval.evidence.intervals import interval
 from eval.evidence.series import schedule_data
@@ -48,16 +49,14 @@ def contrast_table(suite: Suite, records: Sequence[Record]) -> pd.DataFrame:
         both = common(records, arm, against)
         better = suite.higher_is_better
         differences = paired(both, arm, against, measurement=suite.primary, higher_is_better=better)
-        if len(differences) > 1:
+        if differences:
             looks = arm_looks([arm, against])
             rows.append(
                 {
                     "difference": f"{looks[arm].label} - {looks[against].label}",
                     "effect of": meaning,
                     "n": len(differences),
-                    f"{suite.primary.replace('_', ' ')} [90 % interval]": str(
-                        interval(differences.values())
-                    ),
+                    f"{suite.primary.replace('_', ' ')} [90 % interval]": _written(differences),
                 }
             )
     return pd.DataFrame(rows)
@@ -88,3 +87,8 @@ def plot_layer_token(suite: Suite, records: Sequence[Record], store: Path) -> Fi
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, color="#222222")
         figure.legend(handles=handles, loc="outside lower left", ncols=2)
     return figure
+
+
+def _written(differences: dict[int, float]) -> str:
+    values = list(differences.values())
+    return str(interval(values)) if len(values) > 1 else f"{signed(values[0])} (no interval)"

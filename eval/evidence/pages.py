@@ -23,7 +23,7 @@ from eval.evidence.zero_shot import average_line, has_tasks, zero_shot_table
 from eval.record import Record
 from eval.spec import Suite
 
-__all__ = ["Part", "headline", "part_of", "suite_page", "yours_page"]
+__all__ = ["Part", "declared", "headline", "part_of", "suite_page", "yours_page"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +79,14 @@ def part_of(suite: Suite, records: Sequence[Record], *, any_seed: bool = False) 
     if any_seed:
         suite = replace(suite, seeds=tuple(sorted({r.seed for r in current})))
     return Part(suite=suite, records=tuple(current), left_out=tuple(left_out))
+
+
+def declared(suite: Suite) -> str:
+    """Return what was fixed before the runs: question, primary measurement, margin, limits."""
+    lines = [f"**{suite.question}**\n", f"Primary measurement: {suite.primary}; "]
+    if suite.margin is not None:
+        lines[1] += f"margin {suite.margin:g}: {suite.margin_reason}.\n"
+    return "\n".join([*lines, *(f"- {note}" for note in (_setting(suite), *suite.caveats)), "", ""])
 
 
 def headline(parts: Sequence[Part]) -> str:

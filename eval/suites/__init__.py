@@ -21,6 +21,7 @@ from eval.suites.gpt_pretrain import (
     gpt_pretrain_pilot,
     gpt_pretrain_smoke,
     gpt_pretrain_spread,
+    gpt_pretrain_spread_2,
 )
 
 __all__ = ["HEADLINE", "SUITES", "Declared", "suite"]
@@ -59,6 +60,10 @@ SUITES: dict[str, Declared] = {
         "What are the saved layer tokens of gpt_pretrain worth?",
         {"cpu": gpt_pretrain_spread},
     ),
+    "gpt_pretrain_spread_2": Declared(
+        "What are the saved layer tokens of gpt_pretrain worth, at the settings of revision 2?",
+        {"cpu": gpt_pretrain_spread_2},
+    ),
     "gpt_pretrain": Declared(
         "Does pretraining with random-LTD reach the baseline's loss with fewer layer tokens?",
         {
@@ -78,7 +83,7 @@ SUITES: dict[str, Declared] = {
         if name != "gpt_finetune"
     },
 }
-HEADLINE = ("gpt_finetune",)
+HEADLINE = ("gpt_pretrain", "gpt_finetune")
 """The suites that `./rltd reproduce` runs."""
 
 

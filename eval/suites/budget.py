@@ -1,4 +1,4 @@
-"""Arms of equal compute: how many steps a budget of layer tokens buys, with and without dropping."""
+"""Arms of equal compute: the steps that a budget of layer tokens buys, dropping or not."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ QUESTION = "Does finetuning with random-LTD reach the baseline's perplexity on t
 _CAVEATS = (
     "Selection: the authors report the best validation perplexity of a run; here it is the last "
     "checkpoint's, on the same split.",
-    "Perplexity is per token of GPT-2's vocabulary, over windows of 1,024 tokens scored one by one.",
+    "Perplexity is per token of GPT-2's vocabulary, over windows of 1,024 tokens, each by itself.",
     "No record exists of it here: weights and text come from the hub (--source hub, or local).",
 )
 _OF_DATA = {

@@ -64,7 +64,7 @@ def measure(table: pd.DataFrame, *, split: str) -> dict[str, Measurement]:
         return measurements
     nats, counts = table["answer_nats"].to_numpy(), table["answer_bytes"].to_numpy()
     bits, error = (x / math.log(2) for x in _ratio(nats, counts))
-    whole = "acc" not in table
+    whole = not found  # a text scored whole, not answers
     name = "bits_per_byte" if whole else "answer_bits_per_byte"
     measurements[name] = Measurement(value=bits, unit="bits/byte", standard_error=error, **shared)
     if "words" in table:

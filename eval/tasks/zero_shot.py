@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from eval.data.task_root import Missing, Served, task_root
 from eval.errors import UserError
 from eval.paths import ROOT
 from eval.record import Measurement
+from eval.squad_metrics import ensure_squad_metrics
 from eval.tasks.examples import example_table, measure
 from eval.torchvision_repair import ensure_torchvision
 
 ensure_torchvision()
+ensure_squad_metrics()
 
 import lm_eval  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
@@ -32,6 +34,23 @@ from lm_eval.tasks import TaskManager  # noqa: E402
 from lm_eval.utils import hash_string  # noqa: E402
 
 __all__ = ["TaskScore", "ZeroShot", "zero_shot"]
+
+
+_DEFINITIONS = {
+    "lambada_openai": "lambada",
+    "arc_challenge": "arc",
+    "arc_easy": "arc",
+    "anli_r1": "anli",
+    "anli_r2": "anli",
+    "anli_r3": "anli",
+    "boolq": "super_glue/boolq",
+    "copa": "super_glue/copa",
+    "rte": "glue/rte",
+    "wsc": "super_glue/wsc",
+    "multirc": "super_glue/multirc",
+    "record": "super_glue/record",
+}
+"""Folders of lm-eval's definitions that do not have the task's name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,6 +139,11 @@ class _EvaluationMode(_BASE):
         assert not self.model.training, "the model was put into training mode while evaluated"
         return super()._model_call(*arguments, **named)
 
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
+        """Answer with a progress bar on a terminal only: in a log it hides the last message."""
+        hidden = disable_tqdm or not sys.stderr.isatty()
+        return super().loglikelihood(requests, disable_tqdm=hidden)
+
 
 def _harness(
     model: Any,
@@ -142,8 +166,8 @@ def _harness(
         try:
             results = _EVALUATE(
                 model=wrapped,
-                tasks=list(names),
-                task_manager=_task_manager(),
+                tasks=names,
+                task_manager=_task_manager(names),
                 num_fewshot=0,
                 limit=rows,
                 bootstrap_iters=0,
@@ -171,10 +195,11 @@ def _score(served: Served, results: dict[str, Any], table: pd.DataFrame) -> Task
     )
 
 
-@cache
-def _task_manager() -> TaskManager:
-    """Read lm-eval's thousands of definitions once: it takes seconds."""
-    return TaskManager()
+def _task_manager(tasks: Sequence[str]) -> TaskManager:
+    """Return a task manager that reads these definitions alone: reading all takes seconds."""
+    package = Path(lm_eval.__file__).parent / "tasks"
+    folders = sorted({str(package / _DEFINITIONS.get(task, task)) for task in tasks})
+    return TaskManager(include_defaults=False, include_path=folders)
 
 
 @contextmanager

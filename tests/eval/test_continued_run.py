@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,12 @@ pytestmark = pytest.mark.usefixtures("smoke")
 STEPS = 12
 # Attention dropout draws from torch's global generator, the rate runs on the layer-token clock.
 LAYER_TOKENS = smoke_optimization(clock="layer_tokens", shape="cosine", minimum=0.1)
+LR_CONTROL = replace(LAYER_TOKENS, clock_kept=arm("random_ltd").kept)
 ARMS = {
     "baseline": (arm("baseline"), 0.0),
     "random_ltd": (arm("random_ltd"), 0.1),
     "layer_token_lr": (arm("random_ltd", optimization=LAYER_TOKENS), 0.1),
+    "lr_control": (arm("baseline", optimization=LR_CONTROL), 0.1),
     "accumulating": (arm("random_ltd", accumulation=2), 0.1),
 }
 RANDOM_STEPS = sorted(random.Random(0).sample(range(2, STEPS), 3))

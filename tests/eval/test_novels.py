@@ -17,7 +17,9 @@ from tests.eval.packages import declare, put_by_hand, zip_bytes
 
 SPLITS = ("train", "validation", "test")
 WIKITEXT = {"train": " = T = \n", "valid": " = V = \n", "test": " = E = \n"}
-NOVELS = {f"{chr(97 + n % 26)}{n:02d}_Novel_1{n:03d}.txt": f"Novel {n}, na\u00efve.\n" for n in range(45)}
+NOVELS = {
+    f"{chr(97 + n % 26)}{n:02d}_Novel_1{n:03d}.txt": f"Novel {n}, na\u00efve.\n" for n in range(45)
+}
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_of_every_twenty_novels_two_whole_ones_are_held_out(folder: Path, form: 
     assert found["validation"] == [in_order[n] for n in (10, 30)]
     held_out = {*found["test"], *found["validation"]}
     assert found["train"] == [text for text in in_order if text not in held_out]
-    assert sorted(sum(found.values(), [])) == sorted(in_order)
+    assert sorted(text for split in found.values() for text in split) == sorted(in_order)
 
 
 @pytest.mark.parametrize(

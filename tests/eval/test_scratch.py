@@ -24,7 +24,9 @@ from tests.eval.experiments import ARMS, arm, assert_same_weights, weights
 
 TOY = SCRATCH["gpt2-toy"]
 PROSE = load_split("repository-prose", "train", "checkout")
-STRANGE = " na\u00efve caf\u00e9s , \u65e5\u672c\u8a9e \U0001f642 !\r\n\n\tdon 't <|endoftext|> \x00 end "
+STRANGE = (
+    " na\u00efve caf\u00e9s , \u65e5\u672c\u8a9e \U0001f642 !\r\n\n\tdon 't <|endoftext|> \x00 end "
+)
 
 
 @pytest.fixture

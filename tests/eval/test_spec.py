@@ -8,14 +8,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from eval.errors import UserError
-from eval.paths import ROOT
+from eval.paths import RESULTS, ROOT
+from eval.record import failed_path, load_record, record_path
 from eval.runner import plan
 from eval.spec import Experiment, content_key
 from eval.suites import SUITES, suite
@@ -80,6 +81,32 @@ def test_the_changes_below_cover_every_field() -> None:
 
 def test_a_field_added_later_leaves_the_spec_of_older_records_as_it_was() -> None:
     assert arm().to_dict()["kept"].keys() == {"start", "full", "ramp_steps", "quantum"}
+
+
+def test_committed_records_keep_their_place_their_key_and_every_byte() -> None:
+    paths = sorted((RESULTS / "runs").rglob("*.json"))
+    assert len(paths) >= 25
+    for path in paths:
+        record = load_record(path)
+        experiment, data = record.experiment, json.loads(path.read_text())
+        assert record.to_json() == path.read_text(), path
+        assert experiment.to_dict() == data["experiment"], path
+        assert content_key(experiment, record.seed, record.provenance["assets"]) == record.key
+        expected = record_path(RESULTS, experiment, record.seed, record.key)
+        assert path in {expected, failed_path(expected)}
+
+
+@pytest.mark.parametrize("name", ["tasks", "task_rows", "checkpointing"])
+def test_a_field_added_later_is_in_the_spec_where_it_is_not_at_its_default(name: str) -> None:
+    assert name not in arm().to_dict()
+    assert CHANGES[name].to_dict()[name] == NOT_NUMBERS[name]
+
+
+@pytest.mark.parametrize("name", ON_LAYER_TOKENS)
+def test_a_later_field_of_the_optimization_is_there_where_it_changes_something(name: str) -> None:
+    assert name not in arm().to_dict()["optimization"]
+    value = CHANGES[f"optimization.{name}"].to_dict()["optimization"][name]
+    assert value == (asdict(ON_LAYER_TOKENS[name]) if name == "clock_kept" else True)
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -150,8 +177,8 @@ def test_an_unknown_arm_is_the_users_to_mend() -> None:
 def test_an_unknown_suite_or_tier_names_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"unknown suite 'gpt'; known are .*gpt_finetune"):
         suite("gpt")
-    with pytest.raises(UserError, match=r"gpt_finetune is declared at smoke.* not at paper"):
-        suite("gpt_finetune", "paper")
+    with pytest.raises(UserError, match=r"gpt_finetune is declared at smoke.* not at gpu"):
+        suite("gpt_finetune", "gpu")
 
 
 @pytest.mark.parametrize(

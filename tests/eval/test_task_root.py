@@ -262,7 +262,8 @@ def test_a_hub_task_beside_packaged_ones_of_its_repository_is_laid_down(
 def test_equal_content_is_an_equal_folder(
     packages: None, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, _, _ = task_root(["copa", "piqa", "copa"], SOURCES)
+    first, served, _ = task_root(["copa", "piqa", "copa"], SOURCES)
+    assert [s.task for s in served] == ["copa", "piqa"]
     before = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
     assert task_root(["piqa", "copa"], ["package"])[0] == first
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before
@@ -283,8 +284,8 @@ def test_an_unknown_task_or_source_is_refused_before_anything_is_fetched(
 ) -> None:
     with pytest.raises(UserError, match="unknown task 'sglue_rte'"):
         task_root(["piqa", "sglue_rte"], SOURCES)
-    with pytest.raises(UserError, match="unknown source 'checkout'; sources are package, local"):
-        task_root(["piqa"], ["package", "checkout"])
+    with pytest.raises(UserError, match="unknown source 'nowhere'; sources are package, local"):
+        task_root(["piqa"], ["package", "nowhere"])
     assert not (cache / "assets").exists()
     assert fetch("zero-shot-tasks").is_dir()
 

@@ -18,7 +18,7 @@ from eval.paths import ROOT
 from eval.record import Record, load_records
 from eval.spec import Experiment
 from eval.worker import DONE, FAILED, INTERRUPTED, main
-from tests.eval.experiments import arm, smoke_optimization, whole_run
+from tests.eval.experiments import arm, short, smoke_optimization, whole_run
 
 pytestmark = pytest.mark.usefixtures("smoke")
 
@@ -153,6 +153,15 @@ def test_a_damaged_checkpoint_stops_the_worker_without_a_record(
     assert main(job(tmp_path / "job", arm())) == FAILED
     assert "is damaged (model.safetensors); delete that folder" in capsys.readouterr().err
     assert records(tmp_path) == []
+
+
+@pytest.mark.parametrize("export", [True, False])
+def test_a_worker_keeps_the_trained_model_where_it_is_told_to(tmp_path: Path, export: bool) -> None:
+    folder = tmp_path / "models" / "one"
+    path = job(tmp_path / "job", arm(**short()), export=str(folder) if export else None)
+    assert main(path) == DONE
+    assert (folder / "model.safetensors").exists() == export
+    assert (folder / "tokenizer.json").exists() == export
 
 
 def test_a_tracked_worker_writes_events_for_tensorboard(tmp_path: Path) -> None:
