@@ -61,15 +61,10 @@ def execute(
     if from_main(path.exists):
         raise UserError(f"{path} exists already; delete it to run again")
     run = partial(TrainingRun, experiment, seed, folder=scratch, tensorboard=tensorboard)
+    run = partial(run, on_step=on_step, should_stop=should_stop)
     try:
         task, model = LanguageTask(experiment), model_of(experiment, seed)
-        training = run(
-            model,
-            task.train_NS,
-            validate=lambda m: task.validate(m).nll,
-            on_step=on_step,
-            should_stop=should_stop,
-        )
+        training = run(model, task.train_NS, validate=lambda m: task.validate(m).nll)
         done = _train_and_measure(training, task, model, key, export)
     except Exception as error:
         if _is_the_runs_own(error) and is_main() and not failed_path(path).exists():

@@ -12,10 +12,10 @@ from eval.data.assets import asset
 from eval.data.fetch import is_fetched
 from eval.errors import UserError
 from eval.models import MODELS, weights_folder
+from eval.processes import refuse_uneven
 from eval.scratch import SCRATCH
 from eval.spec import Experiment, Suite
 from eval.torchvision_repair import ensure_torchvision
-from eval.train import refuse_uneven
 from rltd_core import TransformerCost
 from rltd_core.stack import dropping_layers, find_stack, transformer_cost
 
@@ -147,21 +147,12 @@ def _config(name: str) -> Any:
 def _table(costs: Sequence[ArmCost], hours: Sequence[float], machine: Machine) -> Iterator[str]:
     rows = [["arm", *_COUNTS, f"on {machine.gpus} GPU(s)"]]
     full = costs[0]
-    for cost, spent in zip(costs, hours):
-        rows.append(
-            [
-                cost.arm,
-                f"{cost.steps:,}",
-                _short(cost.tokens),
-                _short(cost.layer_tokens),
-                _short(cost.layer_tokens / cost.num_layers),
-                _saved(cost.layer_tokens, full.layer_tokens),
-                f"{cost.flops:.3g}",
-                _saved(cost.flops, full.flops),
-                f"{spent:,.2f}",
-                _duration(spent / machine.gpus),
-            ]
-        )
+    for c, spent in zip(costs, hours):
+        counts = [f"{c.steps:,}", *map(_short, (c.tokens, c.layer_tokens))]
+        layers = [_short(c.layer_tokens / c.num_layers), _saved(c.layer_tokens, full.layer_tokens)]
+        flops = [f"{c.flops:.3g}", _saved(c.flops, full.flops)]
+        rows.append([c.arm, *counts, *layers, *flops, f"{spent:,.2f}"])
+        rows[-1].append(_duration(spent / machine.gpus))
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         cells = [cell.rjust(width) for cell, width in zip(row, widths)]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 
 from eval.errors import UserError
+from eval.spec import Experiment
 
-__all__ = ["agree", "from_main", "is_main", "join", "num_processes"]
+__all__ = ["agree", "from_main", "is_main", "join", "num_processes", "refuse_uneven"]
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ def from_main(make: Callable[[], T]) -> T:
 
     Raises: in every process, the UserError that the main one meets.
     """
-    answer: list[T | UserError | None] = [None]
+    answer: list[Any] = [None]
     if is_main():
         try:
             answer = [make()]
@@ -63,3 +64,17 @@ def agree(what: str, value: T, *, remedy: str) -> T:
     if len(set(gather_object([value]))) > 1:
         raise UserError(f"{what} differs between the processes of this run; {remedy}")
     return value
+
+
+def refuse_uneven(experiment: Experiment, processes: int) -> None:
+    """Refuse processes that cannot share every forward evenly.
+
+    Raises: UserError if they do not divide its sequences.
+    """
+    sequences = experiment.batch // experiment.accumulation
+    if sequences % processes:
+        raise UserError(
+            f"a forward of {experiment.suite} holds {sequences} sequences (batch "
+            f"{experiment.batch}, accumulation {experiment.accumulation}), which {processes} "
+            "processes cannot share evenly; start a number of processes that divides it"
+        )

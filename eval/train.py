@@ -21,14 +21,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from eval.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from eval.data.windows import Windows
-from eval.errors import RunFailed, UserError
+from eval.errors import RunFailed
 from eval.optimization import make_optimizer, make_scheduler
-from eval.processes import agree, join
+from eval.processes import agree, num_processes, refuse_uneven
 from eval.seeding import seed_everything, stream
 from eval.spec import Experiment
 from rltd_core import RandomLTD
 
-__all__ = ["Interrupted", "Journal", "TrainingRun", "batch_order", "refuse_uneven"]
+__all__ = ["Interrupted", "Journal", "TrainingRun", "batch_order"]
 
 
 _TRAINING_PER_SAVING = 20
@@ -78,7 +78,7 @@ class TrainingRun:
         checkpoint_every_s: float = 120.0,
         tensorboard: Path | None = None,
     ) -> None:
-        refuse_uneven(experiment, join().num_processes)
+        refuse_uneven(experiment, num_processes())
         seed_everything(seed)
         self.experiment, self.seed = experiment, seed
         self.journal = Journal()
@@ -261,20 +261,6 @@ class _InOrder(Dataset[torch.Tensor]):
 
     def __getitem__(self, place: int) -> torch.Tensor:
         return torch.from_numpy(self._windows[self._order[place]].astype(np.int64))
-
-
-def refuse_uneven(experiment: Experiment, processes: int) -> None:
-    """Refuse processes that cannot share every forward evenly.
-
-    Raises: UserError if they do not divide its sequences.
-    """
-    sequences = experiment.batch // experiment.accumulation
-    if sequences % processes:
-        raise UserError(
-            f"a forward of {experiment.suite} holds {sequences} sequences (batch "
-            f"{experiment.batch}, accumulation {experiment.accumulation}), which {processes} "
-            "processes cannot share evenly; start a number of processes that divides it"
-        )
 
 
 def batch_order(num_windows: int, num_samples: int, seed: int) -> np.ndarray:

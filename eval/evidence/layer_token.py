@@ -25,6 +25,8 @@ __all__ = ["CONTRASTS", "STEP_LR", "contrast_table", "has_contrasts", "plot_laye
 STEP_LR, CONTROL = "random_ltd_step_lr", "lr_control"
 EQUAL = "random_ltd_equal_layer_tokens"
 
+_LR_COLOR, _KEPT_COLOR = "#0072b2", "#d55e00"
+
 CONTRASTS = (
     (TREATMENT, BASELINE, "the method as published: dropping and LayerToken LR"),
     (STEP_LR, BASELINE, "dropping alone, under the baseline's learning rate"),
@@ -76,12 +78,15 @@ def plot_layer_token(suite: Suite, records: Sequence[Record], store: Path) -> Fi
         styles: dict[str, Any] = {TREATMENT: "-", BASELINE: (0, (1, 1.6))}
         for arm, dash in styles.items():
             rows, look = data[data["arm"] == arm], arm_looks([arm])[arm]
-            for axes, name, color in ((left, "lr", "#0072b2"), (right, "kept", "#d55e00")):
-                axes.plot(rows["step"], rows[name], linestyle=dash, color=color, linewidth=2)
+            left.plot(rows["step"], rows["lr"], linestyle=dash, color=_LR_COLOR)
+            right.plot(
+                rows["step"], rows["kept"], linestyle=dash, color=_KEPT_COLOR, drawstyle="steps-pre"
+            )
             handles.append(Line2D([], [], linestyle=dash, color="#333333", label=look.label))
-        left.set(xlabel="optimizer step", yscale="log")
-        left.set_ylabel("learning rate (log scale)", color="#0072b2")
-        right.set_ylabel("kept length (tokens)", color="#d55e00")
+        # A rate that decays to zero has no place on a log scale: the last hundredth is cut.
+        left.set(xlabel="optimizer step", yscale="log", ylim=(max(data["lr"]) / 100, None))
+        left.set_ylabel("learning rate (log scale)", color=_LR_COLOR)
+        right.set_ylabel("kept length (tokens)", color=_KEPT_COLOR)
         right.set_ylim(0, None)
         title = f"{suite.name}, tier {data['tier'].iloc[0]}: what the runs used (first seed)"
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, color="#222222")

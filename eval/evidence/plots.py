@@ -47,6 +47,7 @@ def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
             _line(left, curve["layer_tokens"] / tokens, curve["val_nll"], looks[arm], thin=thin)
             _line(right, curve["wall_s"] / seconds, curve["val_nll"], looks[arm], thin=thin)
         left.set(xlabel=f"layer tokens{tokens_unit}", ylabel="validation loss (nats per token)")
+        left.set_ylim(*_loss_limits(data))
         right.set(xlabel=f"training time{time_unit}")
         left.set_title("against compute")
         right.set_title("against time: arms ran side by side, descriptive only")
@@ -102,6 +103,16 @@ def plot_verdict(suite: Suite, records: Sequence[Record], store: Path) -> Figure
         axes.set_xlabel(f"paired difference in {what}; right is better")
         _title(figure, suite, data, many="each seed (small), mean and 90 % Student-t interval")
     return figure
+
+
+def _loss_limits(data: pd.DataFrame) -> tuple[float | None, float | None]:
+    """Cut the first fall of a model from scratch, beside which the arms could not be told apart."""
+    later = data[data["layer_tokens"] > max(data["layer_tokens"]) / 10]
+    lowest, highest = min(data["val_nll"]), max(data["val_nll"])
+    if later.empty or highest - lowest < 2 * (max(later["val_nll"]) - lowest):
+        return None, None
+    span = max(later["val_nll"]) - lowest
+    return lowest - 0.05 * span, max(later["val_nll"])
 
 
 def _groups(data: pd.DataFrame, *names: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,10 @@ from matplotlib.patches import Patch
 from eval.evidence.arms import Arm, arm_looks
 from eval.evidence.canvas import canvas
 from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT
-from eval.evidence.zero_shot import zero_shot_data
+from eval.evidence.zero_shot import ANSWER_BITS, zero_shot_data
 from eval.record import Record
 from eval.spec import Suite
+from eval.tasks.examples import METRICS
 
 __all__ = ["bars_data", "plot_zero_shot"]
 
@@ -27,14 +29,15 @@ _NUMBERS = ("mean", "low", "high", "chance")
 
 def bars_data(suite: Suite, records: Sequence[Record], store: Path) -> pd.DataFrame:
     """Return the numbers drawn."""
-    return zero_shot_data(suite, records).query("arm in @_SHOWN").reset_index(drop=True)
+    data: Any = zero_shot_data(suite, records)
+    return data[data["arm"].isin(_SHOWN)].reset_index(drop=True)
 
 
 def plot_zero_shot(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
     """Draw every task's score beside chance, and the bits that the right answers cost."""
-    data = bars_data(suite, records, store)
+    data: Any = bars_data(suite, records, store)
     looks = arm_looks(data["arm"].unique())
-    scores, bits = data.query("measurement in @METRICS"), data.query("measurement == @ANSWER_BITS")
+    scores, bits = data[data["measurement"].isin(METRICS)], data[data["measurement"] == ANSWER_BITS]
     scores = scores.assign(**{name: 100 * scores[name] for name in _NUMBERS if name in scores})
     chance = dict(zip(scores["task"], scores["chance"]))
     tasks = [task for task in chance if task in set(bits["task"])]

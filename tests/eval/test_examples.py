@@ -192,10 +192,6 @@ def test_of_several_right_answers_it_is_the_likeliest() -> None:
     assert answer_of(multiple_choice([1], "a", "b", "c")) == 1
 
 
-def test_equal_answers_of_another_task_are_no_winogrande() -> None:
-    assert answer_of(multiple_choice(1, "it", "it", doc={"goal": "x"})) == 1
-
-
 def made_up(num: int, seed: int = 0, **more: bool) -> pd.DataFrame:
     """Draw examples whose cost grows with their bytes."""
     draw = np.random.default_rng(seed)

@@ -23,9 +23,8 @@ from eval import launched, runner, train
 from eval.errors import UserError
 from eval.execute import execute
 from eval.paths import ROOT
-from eval.processes import agree, from_main, is_main, num_processes
+from eval.processes import agree, from_main, is_main, num_processes, refuse_uneven
 from eval.record import Record, load_records
-from eval.train import refuse_uneven
 from eval.worker import DONE, FAILED, INTERRUPTED
 from tests.eval.experiments import arm, whole_run
 
