@@ -22,7 +22,7 @@ VERBS = {
     "report": "rebuild tables, figures and the README's headline from the committed records",
     "plan": "what a suite would cost: tokens, FLOPs, GPU hours, memory",
     "bench": "time training steps with and without dropping, interleaved",
-    "eval-model": "score any checkpoint on the paper's zero-shot tasks, with lm-eval",
+    "eval-model": "score any checkpoint with lm-eval, on the tasks of the paper",
     "assets": "the packages with weights and data: list or fetch them",
     "doctor": "what this machine has, what is missing, and the remedy",
 }

@@ -74,8 +74,8 @@ def load_checkpoint(
             "start the run again from its first step"
         )
     load_model(model, str(folder / _FILES[0]))
-    optimizer.load_state_dict(torch.load(folder / _FILES[1], weights_only=True))
-    restore_generators(torch.load(folder / _FILES[2], weights_only=True))
+    optimizer.load_state_dict(torch.load(folder / _FILES[1], map_location="cpu", weights_only=True))
+    restore_generators(torch.load(folder / _FILES[2], map_location="cpu", weights_only=True))
     return json.loads((folder / _FILES[3]).read_text())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eval.checkpoint import latest_checkpoint
+from eval.errors import UserError
 from eval.execute import run_key
 from eval.paths import OUT, RESULTS
 from eval.record import failed_path, record_path
@@ -23,7 +24,7 @@ def overview() -> Iterator[str]:
             declared = suite(name, tier)
             yield f"{name} [{tier}]"
             for experiment in declared.arms:
-                yield f"  {experiment.arm:28} {_arm_line(declared, experiment)}"
+                yield f"  {experiment.arm:30} {_arm_line(declared, experiment)}"
 
 
 def run_state(store: Path, experiment: Experiment, seed: int) -> str:
@@ -39,6 +40,11 @@ def run_state(store: Path, experiment: Experiment, seed: int) -> str:
 
 
 def _arm_line(declared: Suite, experiment: Experiment) -> str:
+    """Say what is done; of data in a folder of the user's, only what lies there identifies runs."""
+    try:
+        run_key(experiment, declared.seeds[0])
+    except UserError as error:
+        return f"cannot say: {error}"
     parts = []
     for label, store in (("committed", RESULTS), ("yours", OUT)):
         states = {seed: run_state(store, experiment, seed) for seed in declared.seeds}

@@ -46,9 +46,11 @@ def score_table(tasks: Mapping[str, Any], measurements: Mapping[str, Measurement
                 "split": origin["split"],
                 "rows": _rows(origin),
                 "metric": metric,
-                "score": _with_error(score),
+                "score (standard error)": _with_error(score),
                 "chance": "" if chance is None else percent(chance),
-                "right answer (bits per byte)": "" if bits is None else _with_error(bits),
+                "right answer, bits per byte (standard error)": ""
+                if bits is None
+                else _with_error(bits),
             }
         )
     return pd.DataFrame(rows)
@@ -166,5 +168,5 @@ def _rows(origin: Mapping[str, Any]) -> str:
 def _with_error(measurement: Measurement) -> str:
     value, error = measurement.value, measurement.standard_error
     if measurement.unit == "fraction":
-        return f"{100 * value:.1f} % ± {100 * error:.1f}"
-    return f"{value:.4g} ± {error:.2g}"
+        return f"{100 * value:.1f} ({100 * error:.1f}) %"
+    return f"{value:.4g} ({error:.2g})"

@@ -92,7 +92,7 @@ def folders(cache: Path) -> list[Path]:
 TEXTS = st.lists(st.text("abcdefgh", max_size=12), min_size=1, max_size=9)
 
 
-@settings(deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(TEXTS, st.sampled_from(["documents", "rows"]), st.integers(1, 30), st.integers(1, 9))
 def test_any_cutting_into_shards_gives_the_windows_of_one_list(
     documents: list[str], form: str, shard: int, length: int
@@ -108,7 +108,7 @@ def test_any_cutting_into_shards_gives_the_windows_of_one_list(
         assert len(found) == len(ids) // length
 
 
-@settings(deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.integers(1, 40), st.integers(1, 7), st.data())
 def test_an_index_means_what_it_means_to_an_array(
     shard: int, length: int, data: st.DataObject
