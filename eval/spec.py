@@ -112,6 +112,8 @@ class Experiment:
             for name, default in defaults.items():
                 if content[name] == default:
                     del content[name]
+        if "tasks" in data:
+            data["tasks"] = list(data["tasks"])  # as JSON has it
         return data
 
     @classmethod

@@ -30,8 +30,8 @@ _CAVEATS = (
     "warms up for as many steps as random-LTD does.",
     "The layer tokens of this run, 300 B raw tokens with 16 more kept every 1.75 B, are 30.3 % "
     "fewer than the baseline's; the setting behind the published 33.3 % is not known.",
-    "Zero-shot: the authors' 19 tasks in today's definitions, of which triviaqa and webqs have another "
-    "metric than in 2022.",
+    "Zero-shot: the authors' 19 tasks in today's definitions, of which triviaqa and webqs have "
+    "another metric than in 2022.",
     "One seed, as published: no interval over seeds, so no verdict by the rule of the other tiers.",
 )
 

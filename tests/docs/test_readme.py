@@ -82,7 +82,7 @@ def test_each_python_block_of_the_readme_runs(
 
 def test_every_verb_is_in_the_readme_and_every_link_leads_somewhere() -> None:
     commands = README[README.index("## Commands") :]
-    assert set(VERBS) <= set(re.findall(r"`(?:\./rltd )?([a-z]+)", commands))
+    assert set(VERBS) <= set(re.findall(r"`(?:\./rltd )?([a-z-]+)", commands))
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
 
