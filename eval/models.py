@@ -125,10 +125,11 @@ def load_tokenizer(name: str, source: str) -> Any:
 def load_folder(folder: Path) -> tuple[Any, Any]:
     """Return model and tokenizer of any checkpoint, in evaluation mode, on the GPU if there is one.
 
-    The weights keep the precision they were saved in.
+    The weights are float32, in whatever precision they were saved.
     """
     transformers_logging.disable_progress_bar()
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa").eval()
+    options: dict[str, Any] = {"attn_implementation": "sdpa", "dtype": torch.float32}
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, **options).eval()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device), AutoTokenizer.from_pretrained(folder)
 

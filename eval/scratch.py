@@ -14,6 +14,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from eval.data.fetch import publish
 from eval.data.text import corpus_identity, load_documents
+from eval.errors import UserError
 from eval.paths import cache_dir
 from eval.seeding import stream
 
@@ -123,7 +124,15 @@ def trained_tokenizer(wanted: Scratch, data: str, source: str) -> Path:
 
 
 def train_bpe(texts: Any, vocabulary: int, *, end: str) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer of exactly `vocabulary` tokens; `end` is number 0."""
+    """Train a byte-level BPE tokenizer of exactly `vocabulary` tokens; `end` is number 0.
+
+    Raises: UserError if the texts do not make as many.
+    """
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(texts, vocab_size=vocabulary, special_tokens=[end], show_progress=False)
+    if bpe.get_vocab_size() != vocabulary:
+        raise UserError(
+            f"the text makes a vocabulary of {bpe.get_vocab_size()} tokens, not of {vocabulary}; "
+            "take a longer text, or a model with another vocabulary"
+        )
     return PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, eos_token=end, pad_token=end)

@@ -96,6 +96,10 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.kept.full != self.length:
             raise ValueError(f"kept.full is {self.kept.full}, the length {self.length}")
+        if self.optimization.clock_kept and self.optimization.clock_kept.full != self.length:
+            raise ValueError(
+                f"clock_kept.full is {self.optimization.clock_kept.full}, the length {self.length}"
+            )
         if self.batch % self.accumulation:
             raise ValueError(f"batch {self.batch} is no multiple of {self.accumulation}")
         if self.steps < 1 or self.curve_every < 1:

@@ -11,7 +11,7 @@ from eval.paths import local_dir
 
 __all__ = ["load_novels"]
 
-_FOLDER = "english-novels"
+_FOLDER, _NOTE = "english-novels", "SOURCE.txt"
 _HELD_OUT = {0: "test", 10: "validation"}
 """Of every twenty novels, in the order of their names, the two that are not trained on."""
 
@@ -25,7 +25,7 @@ def load_novels(split: str) -> Iterator[str]:
     """
     folder = local_dir() / _FOLDER
     archives, files = sorted(folder.glob("*.tar.xz")), sorted(folder.glob("*.txt"))
-    texts = [file for file in files if file.name != "SOURCE.txt"]
+    texts = [file for file in files if file.name != _NOTE]
     if not archives and not texts:
         raise UserError(
             f"there are no novels in {folder}: it should hold *.txt files or a *.tar.xz of them "
@@ -37,13 +37,18 @@ def load_novels(split: str) -> Iterator[str]:
 
 def _from_archive(path: Path) -> Iterator[str]:
     with tarfile.open(path) as archive:
-        members = [m for m in archive.getmembers() if m.isfile() and m.name.endswith(".txt")]
-        for member in sorted(members, key=lambda m: Path(m.name).name):
-            source = archive.extractfile(member)
-            assert source is not None
-            yield source.read().decode("utf-8")
+        members = {Path(m.name).name: m for m in archive.getmembers() if m.isfile()}
+        for name in sorted(members):
+            if name.endswith(".txt") and name != _NOTE:
+                source = archive.extractfile(members[name])
+                assert source is not None
+                yield _text(source.read())
 
 
 def _from_files(paths: list[Path]) -> Iterator[str]:
     for path in paths:
-        yield path.read_text(encoding="utf-8")
+        yield _text(path.read_bytes())
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")

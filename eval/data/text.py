@@ -140,7 +140,8 @@ def corpus_identity(name: str, source: str) -> str:
     digest = hashlib.sha256()
     for place, split in enumerate(SPLITS):
         digest.update(b"\0" * bool(place))
-        for document in load_documents(name, split, source):
+        for number, document in enumerate(load_documents(name, split, source)):
+            digest.update(b"\1" * bool(number))
             digest.update(document.encode())
     return f"{source}:{digest.hexdigest()}"
 

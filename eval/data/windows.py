@@ -112,23 +112,24 @@ def _token_ids(tokenizer: Any, documents: Iterable[str], end: int | None) -> Ite
 
 def _write(folder: Path, ids: Iterable[np.ndarray], dtype: type) -> list[dict[str, Any]]:
     shards = []
-    for tokens in _cut(ids, SHARD_TOKENS):
+    for tokens in _cut(ids, np.empty(SHARD_TOKENS, dtype=dtype)):
         file = folder / f"{len(shards):05d}.npy"
-        np.save(file, tokens.astype(dtype))
+        np.save(file, tokens)
         shards.append({"file": file.name, "tokens": len(tokens), "sha256": sha256_of(file)})
     return shards
 
 
-def _cut(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Join the pieces and cut the whole anew, so that at most a shard and a piece are held."""
-    held: list[np.ndarray] = []
+def _cut(pieces: Iterable[np.ndarray], shard: np.ndarray) -> Iterator[np.ndarray]:
+    """Fill the shard again and again; each time it is full, and at the end, give what it holds."""
+    held = 0
     for piece in pieces:
-        held.append(piece)
-        if sum(map(len, held)) >= size:
-            whole = np.concatenate(held)
-            full = len(whole) // size * size
-            yield from np.split(whole[:full], full // size)
-            held = [whole[full:]]
-    rest = np.concatenate(held) if held else np.empty(0, dtype=np.int64)
-    if len(rest):
-        yield rest
+        while len(piece):
+            room = len(shard) - held
+            taken, piece = piece[:room], piece[room:]
+            shard[held : held + len(taken)] = taken
+            held += len(taken)
+            if held == len(shard):
+                yield shard
+                held = 0
+    if held:
+        yield shard[:held]

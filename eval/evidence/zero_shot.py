@@ -74,8 +74,9 @@ def average_line(tasks: Mapping[str, Any], measurements: Mapping[str, Measuremen
 
 
 def has_tasks(records: Sequence[Record]) -> bool:
-    """Whether any run was measured on zero-shot tasks."""
-    return any(r.experiment.tasks for r in records if r.status == "ok")
+    """Whether there is a baseline that was measured on zero-shot tasks, to compare with."""
+    done = [r for r in records if r.status == "ok" and r.experiment.arm == BASELINE]
+    return any(r.experiment.tasks for r in done)
 
 
 def tasks_of(records: Sequence[Record]) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def eval_model(options: Namespace) -> int:
         precision={"float32": "no", "bfloat16": "bf16"}[options.precision],
     )
     scores = ModelScores(
-        model=options.model if options.model in MODELS else folder.name,
+        model=folder.name if Path(options.model).is_dir() else options.model,
         weights="+".join(sha256_of(file) for file in sorted(folder.glob("*.safetensors"))),
         precision=options.precision,
         provenance={**origin(), "zero_shot": found.origin()},

@@ -51,10 +51,10 @@ def write_scores(store: Path, scores: ModelScores, examples: pd.DataFrame) -> Pa
     path = store / "zero_shot" / f"{scores.model.replace('/', '--')}-{scores.key}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"schema": _SCHEMA, **asdict(scores)}
+    text = json.dumps(content, allow_nan=False, indent=1, sort_keys=True) + "\n"
     try:
         with path.open("x") as file:
-            json.dump(content, file, allow_nan=False, indent=1, sort_keys=True)
-            file.write("\n")
+            file.write(text)
     except FileExistsError:
         raise UserError(
             f"{path} exists already: these weights were scored on these examples; delete it to "

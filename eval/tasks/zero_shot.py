@@ -139,6 +139,10 @@ class _EvaluationMode(_BASE):
         assert not self.model.training, "the model was put into training mode while evaluated"
         return super()._model_call(*arguments, **named)
 
+    def _model_generate(self, *arguments: Any, **named: Any) -> torch.Tensor:
+        assert not self.model.training, "the model was put into training mode while evaluated"
+        return super()._model_generate(*arguments, **named)
+
     def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
         """Answer with a progress bar on a terminal only: in a log it hides the last message."""
         hidden = disable_tqdm or not sys.stderr.isatty()
@@ -157,13 +161,13 @@ def _harness(
     names = [s.task for s in served]
     was_training = model.training
     with _working_in(root), _generators_kept(), _quiet():
-        wrapped = _EvaluationMode(
-            pretrained=model.eval(),
-            tokenizer=tokenizer,
-            batch_size=batch,
-            mixed_precision_dtype="bfloat16" if precision == "bf16" else None,
-        )
         try:
+            wrapped = _EvaluationMode(
+                pretrained=model.eval(),
+                tokenizer=tokenizer,
+                batch_size=batch,
+                mixed_precision_dtype="bfloat16" if precision == "bf16" else None,
+            )
             results = _EVALUATE(
                 model=wrapped,
                 tasks=names,

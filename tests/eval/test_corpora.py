@@ -141,5 +141,8 @@ def test_a_source_that_does_not_have_the_corpus_is_refused() -> None:
 def test_every_hub_corpus_is_pinned_to_a_commit(name: str) -> None:
     hub = CORPORA[name].hub
     assert hub is not None
+    if name == "ptb":  # a script, which the hub serves as its own conversion, without a commit
+        assert hub[2] == "refs/convert/parquet"
+        return
     assert len(hub[2]) == 40
     assert set(hub[2]) <= set("0123456789abcdef")

@@ -99,7 +99,9 @@ def test_committed_records_keep_their_place_their_key_and_every_byte() -> None:
 @pytest.mark.parametrize("name", ["tasks", "task_rows", "checkpointing"])
 def test_a_field_added_later_is_in_the_spec_where_it_is_not_at_its_default(name: str) -> None:
     assert name not in arm().to_dict()
-    assert CHANGES[name].to_dict()[name] == NOT_NUMBERS[name]
+    value = NOT_NUMBERS[name]
+    plain = list(value) if isinstance(value, tuple) else value  # as JSON has it
+    assert CHANGES[name].to_dict()[name] == plain
 
 
 @pytest.mark.parametrize("name", ON_LAYER_TOKENS)

@@ -277,10 +277,13 @@ def test_the_scores_of_one_model_stand_beside_chance() -> None:
     table = score_table(origin, first.measurements).set_index("task")
     copa = table.loc["copa"]
     assert (copa["rows"], copa["metric"], copa["chance"]) == ("first 20 of 100", "acc", "50.0 %")
-    assert copa["score"] == "40.0 % \u00b1 1.0"
+    assert copa["score (standard error)"] == "40.0 (1.0) %"
     assert table.loc["lambada_openai", "chance"] == ""
     bits = first.measurements["wikitext/bits_per_byte"].value
-    assert table.loc["wikitext", "right answer (bits per byte)"] == f"{bits:.4g} \u00b1 0.01"
+    assert (
+        table.loc["wikitext", "right answer, bits per byte (standard error)"]
+        == f"{bits:.4g} (0.01)"
+    )
 
 
 def test_the_average_is_the_mean_of_all_nineteen() -> None:
