@@ -112,24 +112,24 @@ def _token_ids(tokenizer: Any, documents: Iterable[str], end: int | None) -> Ite
 
 def _write(folder: Path, ids: Iterable[np.ndarray], dtype: type) -> list[dict[str, Any]]:
     shards = []
-    for tokens in _cut(ids, np.empty(SHARD_TOKENS, dtype=dtype)):
+    for tokens in _cut(ids, SHARD_TOKENS, dtype):
         file = folder / f"{len(shards):05d}.npy"
         np.save(file, tokens)
         shards.append({"file": file.name, "tokens": len(tokens), "sha256": sha256_of(file)})
     return shards
 
 
-def _cut(pieces: Iterable[np.ndarray], shard: np.ndarray) -> Iterator[np.ndarray]:
-    """Fill the shard again and again; each time it is full, and at the end, give what it holds."""
-    held = 0
+def _cut(pieces: Iterable[np.ndarray], size: int, dtype: type = np.int64) -> Iterator[np.ndarray]:
+    """Join the pieces and cut the whole anew, so that a shard and a piece are held, no more."""
+    shard, held = np.empty(size, dtype=dtype), 0
     for piece in pieces:
         while len(piece):
-            room = len(shard) - held
+            room = size - held
             taken, piece = piece[:room], piece[room:]
             shard[held : held + len(taken)] = taken
             held += len(taken)
-            if held == len(shard):
+            if held == size:
                 yield shard
-                held = 0
+                shard, held = np.empty(size, dtype=dtype), 0
     if held:
         yield shard[:held]

@@ -147,7 +147,7 @@ def _answer(part: Part) -> list[str]:
 def _setting(suite: Suite) -> str:
     """Say how large the runs are, from the baseline's and random-LTD's specifications."""
     e = suite.arms[0]
-    ramps = sorted({a.kept for a in suite.arms if a.kept.ramp}, key=lambda k: k.ramp)
+    ramps = sorted({a.kept for a in suite.arms if a.kept.ramp}, key=lambda k: (k.ramp, k.start))
     kept = " or ".join(f"{k.start} to {k.full} over {k.ramp} {k.unit}" for k in ramps)
     precision = {"no": "float32", "bf16": "bfloat16 autocast on float32 weights"}[e.precision]
     return (

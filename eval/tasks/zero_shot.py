@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pandas as pd
 import torch
 
@@ -210,15 +211,19 @@ def _task_manager(tasks: Sequence[str]) -> TaskManager:
 def _working_in(folder: Path) -> Iterator[None]:
     """Work where the data sets lie under the names that the definitions give them.
 
+    What `datasets` prepares of them is kept apart by their content: it goes by the name alone.
     lm-eval asks git for the commit of the place it works in; it gets this repository's.
     """
     before, git = Path.cwd(), os.environ.get("GIT_DIR")
+    prepared = datasets.config.HF_DATASETS_CACHE
     os.chdir(folder)
+    datasets.config.HF_DATASETS_CACHE = folder.parent / "prepared" / folder.name
     os.environ["GIT_DIR"] = git or str(ROOT / ".git")
     try:
         yield
     finally:
         os.chdir(before)
+        datasets.config.HF_DATASETS_CACHE = prepared
         if git is None:
             del os.environ["GIT_DIR"]
 

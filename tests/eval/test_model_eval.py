@@ -89,7 +89,7 @@ def test_a_folder_is_scored_and_the_missing_tasks_are_named(
     (scores,) = load_scores(stores / "out")
     bits = scores.measurements["copa/answer_bits_per_byte"]
     assert copa[8] == f"{bits.value:.4g} ({bits.standard_error:.2g})"
-    assert copa[6].startswith(f"{100 * scores.measurements['copa/acc'].value:.1f} % (")
+    assert copa[6].startswith(f"{100 * scores.measurements['copa/acc'].value:.1f} (")
     (average,) = [line for line in said if line.startswith("No average")]
     assert "over 19 whole tasks; here without hellaswag, triviaqa" in average
     assert "the first rows only of lambada_openai, copa." in average
