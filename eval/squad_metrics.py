@@ -24,8 +24,8 @@ def ensure_squad_metrics() -> None:
         return
     package, module = ModuleType(_PACKAGE), ModuleType(f"{_PACKAGE}.squad_metrics")
     for function in (compute_exact, compute_f1):
-        setattr(module, function.__name__, function)
-    package.squad_metrics = module
+        module.__dict__[function.__name__] = function
+    package.__dict__["squad_metrics"] = module
     sys.modules |= {_PACKAGE: package, f"{_PACKAGE}.squad_metrics": module}
 
 

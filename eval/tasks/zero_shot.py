@@ -12,9 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pandas as pd
 import torch
+from datasets import config as datasets_config
 
 from eval.checkpoint import generators, restore_generators
 from eval.data.task_data import task_data
@@ -203,8 +203,8 @@ def _score(served: Served, results: dict[str, Any], table: pd.DataFrame) -> Task
 def _task_manager(tasks: Sequence[str]) -> TaskManager:
     """Return a task manager that reads these definitions alone: reading all takes seconds."""
     package = Path(lm_eval.__file__).parent / "tasks"
-    folders = sorted({str(package / _DEFINITIONS.get(task, task)) for task in tasks})
-    return TaskManager(include_defaults=False, include_path=folders)
+    folders = sorted({package / _DEFINITIONS.get(task, task) for task in tasks})
+    return TaskManager(include_defaults=False, include_path=[*folders])
 
 
 @contextmanager
@@ -215,15 +215,15 @@ def _working_in(folder: Path) -> Iterator[None]:
     lm-eval asks git for the commit of the place it works in; it gets this repository's.
     """
     before, git = Path.cwd(), os.environ.get("GIT_DIR")
-    prepared = datasets.config.HF_DATASETS_CACHE
+    prepared = datasets_config.HF_DATASETS_CACHE
     os.chdir(folder)
-    datasets.config.HF_DATASETS_CACHE = folder.parent / "prepared" / folder.name
+    datasets_config.HF_DATASETS_CACHE = folder.parent / "prepared" / folder.name
     os.environ["GIT_DIR"] = git or str(ROOT / ".git")
     try:
         yield
     finally:
         os.chdir(before)
-        datasets.config.HF_DATASETS_CACHE = prepared
+        datasets_config.HF_DATASETS_CACHE = prepared
         if git is None:
             del os.environ["GIT_DIR"]
 

@@ -292,3 +292,5 @@ def test_the_average_is_the_mean_of_all_nineteen() -> None:
     assert average_line(origin, record.measurements).startswith("Average of the 19 tasks: 40.0.")
     some = {t: o for t, o in origin.items() if t != AVERAGED[0]}
     assert "here without hellaswag.\n" in average_line(some, record.measurements)
+    origin["rte"]["rows"] = 200
+    assert "here the first rows only of rte.\n" in average_line(origin, record.measurements)
