@@ -174,6 +174,16 @@ def test_a_text_that_moves_to_the_next_novel_is_another_corpus(folder: Path) -> 
     assert identity() != before
 
 
+def test_a_text_that_moves_to_the_next_split_is_another_corpus(folder: Path) -> None:
+    as_files(folder, encoded())
+    before, last_of_train, first_of_validation = identity(), sorted(NOVELS)[44], sorted(NOVELS)[10]
+    (folder / first_of_validation).write_text(
+        NOVELS[last_of_train][-3:] + NOVELS[first_of_validation]
+    )
+    (folder / last_of_train).write_text(NOVELS[last_of_train][:-3])
+    assert identity() != before
+
+
 def test_a_novel_that_changes_its_split_is_another_corpus(folder: Path) -> None:
     as_files(folder, encoded())
     before = identity()
