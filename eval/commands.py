@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from argparse import Namespace
@@ -10,7 +9,7 @@ from dataclasses import replace
 
 from eval.data.assets import ASSETS
 from eval.errors import UserError
-from eval.paths import NOTEBOOKS, OUT, RESULTS, ROOT, cache_dir, shown
+from eval.paths import NOTEBOOKS, OUT, RESULTS, ROOT, cache_dir, local_copies, shown
 from eval.suites import SUITES, suite
 
 __all__ = [
@@ -75,22 +74,21 @@ def run(options: Namespace) -> int:
 
     if options.folder and options.source != "local":
         raise UserError("--folder is for --source local; give both, or neither")
-    if options.folder:
-        os.environ["RLTD_LOCAL"] = options.folder
     declared = suite(options.suite, options.tier)
     if options.source:
         arms = tuple(replace(e, source=options.source) for e in declared.arms)
         declared = replace(declared, arms=arms)
-    records = run_suite(
-        declared,
-        seeds=declared.seeds if options.seeds is None else options.seeds,
-        arms=options.arms,
-        store=RESULTS if options.record else OUT,
-        workers=options.workers,
-        retry_failed=options.retry_failed,
-        tensorboard=options.tensorboard,
-        export=options.export,
-    )
+    with local_copies(options.folder):
+        records = run_suite(
+            declared,
+            seeds=declared.seeds if options.seeds is None else options.seeds,
+            arms=options.arms,
+            store=RESULTS if options.record else OUT,
+            workers=options.workers,
+            retry_failed=options.retry_failed,
+            tensorboard=options.tensorboard,
+            export=options.export,
+        )
     for record in records:
         measurement = record.measurements[declared.primary]
         print(

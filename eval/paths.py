@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from eval.errors import UserError
 
-__all__ = ["NOTEBOOKS", "OUT", "RESULTS", "ROOT", "cache_dir", "local_dir", "shown"]
+__all__ = [
+    "NOTEBOOKS",
+    "OUT",
+    "RESULTS",
+    "ROOT",
+    "cache_dir",
+    "local_copies",
+    "local_dir",
+    "shown",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -35,6 +46,19 @@ def local_dir() -> Path:
             "--folder PATH (or RLTD_LOCAL)"
         )
     return folder
+
+
+@contextmanager
+def local_copies(folder: str | None) -> Iterator[None]:
+    """Make a folder that of the source `local`, also in processes started meanwhile."""
+    before = os.environ.get("RLTD_LOCAL")
+    if folder:
+        os.environ["RLTD_LOCAL"] = folder
+    try:
+        yield
+    finally:
+        os.environ.pop("RLTD_LOCAL", None)
+        os.environ |= {} if before is None else {"RLTD_LOCAL": before}
 
 
 def shown(path: Path) -> str:

@@ -100,67 +100,6 @@ def _between(start: str, text: str, end: str) -> str:
     return text[len(start) : len(text) - len(end)]
 
 
-def _lines(path: Path) -> list[Row]:
-    with path.open(encoding="utf-8", newline="\n") as file:
-        return [json.loads(line) for line in file if line.strip()]
-
-
-def _labelled(path: Path) -> list[Row]:
-    return [{**row, "label": int(row["label"])} for row in _lines(path)]
-
-
-def _released_rte(path: Path) -> list[Row]:
-    return [_rte(r["premise"], r["hypothesis"], r["label"], r["idx"]) for r in _lines(path)]
-
-
-def _glue_rte(path: Path) -> list[Row]:
-    lines = path.read_text(encoding="utf-8").split("\n")[1:]
-    cells = [line.split("\t") for line in lines if line]
-    return [_rte(first, second, label, int(idx)) for idx, first, second, label in cells]
-
-
-def _rte(first: str, second: str, label: str, idx: int) -> Row:
-    number = ("entailment", "not_entailment").index(label)
-    return {"sentence1": first, "sentence2": second, "label": number, "idx": idx}
-
-
-def _multirc(path: Path) -> list[Row]:
-    return [
-        {
-            "paragraph": row["passage"]["text"],
-            "question": question["question"],
-            "answer": answer["text"],
-            "idx": {"paragraph": row["idx"], "question": question["idx"], "answer": answer["idx"]},
-            "label": int(answer["label"]),
-        }
-        for row in _lines(path)
-        for question in row["passage"]["questions"]
-        for answer in question["answers"]
-    ]
-
-
-def _wsc(path: Path) -> list[Row]:
-    """Read WSC as the hub's `wsc.fixed`: spans read as in the text, indices stay as released."""
-    rows = []
-    for row in _lines(path):
-        fixed = {"text": row["text"]}
-        for span in ("span1", "span2"):
-            index, words = row["target"][f"{span}_index"], row["target"][f"{span}_text"]
-            fixed[f"{span}_index"] = index
-            fixed[f"{span}_text"] = _as_in_text(words, row["text"], index)
-        rows.append({**fixed, "idx": row["idx"], "label": int(row["label"])})
-    return rows
-
-
-def _as_in_text(words: str, text: str, index: int) -> str:
-    """Give a span that the text does not contain the case of the text's word at its index."""
-    if words in text:
-        return words
-    lower = text.split()[index][0].islower()
-    first = words[0].lower() if lower else words[0].upper()
-    return (first + words[1:]).rstrip(".").replace("\n", " ")
-
-
 _ITEMS = "zero-shot-tasks"
 _arc = partial(_questions, column="question")
 PACKAGED: dict[str, tuple[str, str, _Reader]] = {

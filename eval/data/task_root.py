@@ -46,14 +46,14 @@ class Served:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Missing:
-    """A task that none of the sources has."""
+    """A task that cannot be evaluated here."""
 
     task: str
-    tried: tuple[str, ...]
+    reason: str
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.task}: no data from {', '.join(self.tried)}; {self.remedy}"
+        return f"{self.task}: {self.reason}; {self.remedy}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +126,8 @@ def _missing(entry: TaskData, sources: Sequence[str], reasons: list[str]) -> Mis
         copy = f"hf download {entry.dataset} --repo-type dataset --local-dir DIR/{entry.dataset}"
         remedy = f"run {copy} and use the source local with --folder DIR"
     because = " ".join(" | ".join(reasons).split())
-    return Missing(task=entry.task, tried=tuple(sources), remedy=f"{remedy} ({because})")
+    reason = f"no data from {', '.join(sources)}"
+    return Missing(task=entry.task, reason=reason, remedy=f"{remedy} ({because})")
 
 
 def _fetched(asset: str) -> Path | UserError:

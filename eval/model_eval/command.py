@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -14,7 +13,7 @@ from eval.evidence.formatting import to_markdown
 from eval.evidence.zero_shot import average_line, score_table
 from eval.model_eval.records import ModelScores, write_scores
 from eval.models import MODELS, from_hub, load_folder, weights_folder
-from eval.paths import OUT, RESULTS, shown
+from eval.paths import OUT, RESULTS, local_copies, shown
 from eval.provenance import is_dirty, origin
 from eval.tasks.zero_shot import zero_shot
 
@@ -28,21 +27,20 @@ def eval_model(options: Namespace) -> int:
         return 0
     if options.record and is_dirty() is not False:
         raise UserError("--record needs a clean git checkout; commit first, or leave it out")
-    if options.folder:
-        os.environ["RLTD_LOCAL"] = options.folder
     tasks = _tasks(options.tasks)
     folder = checkpoint_folder(options.model)
     model, tokenizer = load_folder(folder)
     begin = time.perf_counter()
-    found = zero_shot(
-        model,
-        tokenizer,
-        tasks,
-        sources=_sources(options),
-        rows=options.rows,
-        batch=options.batch,
-        precision={"float32": "no", "bfloat16": "bf16"}[options.precision],
-    )
+    with local_copies(options.folder):
+        found = zero_shot(
+            model,
+            tokenizer,
+            tasks,
+            sources=_sources(options),
+            rows=options.rows,
+            batch=options.batch,
+            precision={"float32": "no", "bfloat16": "bf16"}[options.precision],
+        )
     scores = ModelScores(
         model=folder.name if Path(options.model).is_dir() else options.model,
         weights="+".join(sha256_of(file) for file in sorted(folder.glob("*.safetensors"))),

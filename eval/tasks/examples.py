@@ -31,16 +31,22 @@ def answer_of(sample: dict[str, Any]) -> int:
 
     Of several right answers it is the likeliest.
     """
-    target, pairs = sample["target"], [tuple(a)[:2] for a in sample["arguments"]]
+    likelihoods = [response[0] for response in sample["filtered_resps"]]
+    return max(_right_answers(sample), key=lambda i: likelihoods[i])
+
+
+def _right_answers(sample: dict[str, Any]) -> list[int]:
+    target, doc = sample["target"], sample["doc"]
+    if {"entities", "answers"} <= doc.keys():  # ReCoRD's target is the first of several answers
+        return [i for i, entity in enumerate(doc["entities"]) if entity in doc["answers"]]
+    if {"option1", "option2", "answer"} <= doc.keys():  # WinoGrande's contexts differ, not answers
+        return [int(doc["answer"]) - 1]
     if isinstance(target, list):
-        likelihoods = [response[0] for response in sample["filtered_resps"]]
-        return max((int(i) for i in target), key=lambda i: likelihoods[i])
-    if len({continuation for _, continuation in pairs}) == 1:
-        return int(sample["doc"]["answer"]) - 1  # WinoGrande: the contexts differ, not the answers
+        return [int(i) for i in target]
     if isinstance(target, int | np.integer) or str(target).isdigit():
-        return int(target)
-    answers = [continuation.strip() for _, continuation in pairs]
-    return answers.index(str(target).strip())
+        return [int(target)]
+    answers = [tuple(a)[1].strip() for a in sample["arguments"]]
+    return [answers.index(str(target).strip())]
 
 
 def measure(table: pd.DataFrame, *, split: str) -> dict[str, Measurement]:

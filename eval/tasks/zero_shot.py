@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,16 +11,14 @@ from typing import Any
 
 import pandas as pd
 import torch
-from datasets import config as datasets_config
 
-from eval.checkpoint import generators, restore_generators
 from eval.data.task_data import task_data
 from eval.data.task_root import Missing, Served, task_root
 from eval.errors import UserError
-from eval.paths import ROOT
 from eval.record import Measurement
 from eval.squad_metrics import ensure_squad_metrics
 from eval.tasks.examples import example_table, measure
+from eval.tasks.surroundings import evaluation_mode, generators_kept, quiet, working_in
 from eval.torchvision_repair import ensure_torchvision
 
 ensure_torchvision()
@@ -52,6 +47,8 @@ _DEFINITIONS = {
     "record": "super_glue/record",
 }
 """Folders of lm-eval's definitions that do not have the task's name."""
+_GENERATED = {"triviaqa"}
+"""Tasks whose answers are generated; of the others likelihoods are compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +111,9 @@ def zero_shot(
     `rows` limits every task to its first rows. The model's mode and the global random generators,
     which lm-eval seeds, are put back. Nothing is cached: neither requests nor responses.
 
+    A task whose answers are longer than the model, or with a single row, is named among the
+    missing.
+
     Raises: UserError for an unknown task, for fewer than two rows, or if no task can be had.
     """
     if rows is not None and rows < 2:
@@ -121,11 +121,20 @@ def zero_shot(
     root, served, missing = task_root(tasks, sources)
     if not served:
         raise UserError("; ".join(map(str, missing)))
-    results = _harness(model, tokenizer, served, root, rows, batch, precision)
+    with evaluation_mode(model), generators_kept(), quiet():
+        wrapped = _EvaluationMode(
+            pretrained=model,
+            tokenizer=tokenizer,
+            batch_size=batch,
+            mixed_precision_dtype="bfloat16" if precision == "bf16" else None,
+        )
+        refused = [no for s in served if (no := _refusal(wrapped, s))]
+        served = _without(served, refused)
+        results = _harness(wrapped, served, root, rows)
     tables = {s.task: example_table(s.task, results["samples"][s.task]) for s in served}
     scores = [_score(s, results, tables[s.task]) for s in served]
     return ZeroShot(
-        scores=tuple(scores), missing=tuple(missing), examples=pd.concat(tables.values())
+        scores=tuple(scores), missing=(*missing, *refused), examples=pd.concat(tables.values())
     )
 
 
@@ -150,36 +159,44 @@ class _EvaluationMode(_BASE):
         return super().loglikelihood(requests, disable_tqdm=hidden)
 
 
-def _harness(
-    model: Any,
-    tokenizer: Any,
-    served: Sequence[Served],
-    root: Path,
-    rows: int | None,
-    batch: int,
-    precision: str,
-) -> dict[str, Any]:
+def _refusal(model: Any, served: Served) -> Missing | None:
+    """Say why this model cannot be measured on these rows, if it cannot."""
+    if served.rows is not None and served.rows < 2:
+        reason = f"a standard error needs at least 2 rows, {served.source} has {served.rows}"
+        return Missing(task=served.task, reason=reason, remedy="add rows, or leave the task out")
+    if served.task in _GENERATED and model.max_length <= model.max_gen_toks:
+        reason = (
+            f"answers of up to {model.max_gen_toks} tokens do not fit into the model's "
+            f"{model.max_length}"
+        )
+        remedy = "evaluate a model with more positions, or leave the task out"
+        return Missing(task=served.task, reason=reason, remedy=remedy)
+    return None
+
+
+def _without(served: list[Served], refused: list[Missing]) -> list[Served]:
+    """Return what is left.
+
+    Raises: UserError if nothing is.
+    """
+    left = [s for s in served if s.task not in {m.task for m in refused}]
+    if not left:
+        raise UserError("; ".join(map(str, refused)))
+    return left
+
+
+def _harness(model: Any, served: list[Served], root: Path, rows: int | None) -> dict[str, Any]:
     names = [s.task for s in served]
-    was_training = model.training
-    with _working_in(root), _generators_kept(), _quiet():
-        try:
-            wrapped = _EvaluationMode(
-                pretrained=model.eval(),
-                tokenizer=tokenizer,
-                batch_size=batch,
-                mixed_precision_dtype="bfloat16" if precision == "bf16" else None,
-            )
-            results = _EVALUATE(
-                model=wrapped,
-                tasks=names,
-                task_manager=_task_manager(names),
-                num_fewshot=0,
-                limit=rows,
-                bootstrap_iters=0,
-                log_samples=True,
-            )
-        finally:
-            model.train(was_training)
+    with working_in(root):
+        results = _EVALUATE(
+            model=model,
+            tasks=names,
+            task_manager=_task_manager(names),
+            num_fewshot=0,
+            limit=rows,
+            bootstrap_iters=0,
+            log_samples=True,
+        )
     assert results is not None
     return dict(results)
 
@@ -205,45 +222,3 @@ def _task_manager(tasks: Sequence[str]) -> TaskManager:
     package = Path(lm_eval.__file__).parent / "tasks"
     folders = sorted({package / _DEFINITIONS.get(task, task) for task in tasks})
     return TaskManager(include_defaults=False, include_path=[*folders])
-
-
-@contextmanager
-def _working_in(folder: Path) -> Iterator[None]:
-    """Work where the data sets lie under the names that the definitions give them.
-
-    What `datasets` prepares of them is kept apart by their content: it goes by the name alone.
-    lm-eval asks git for the commit of the place it works in; it gets this repository's.
-    """
-    before, git = Path.cwd(), os.environ.get("GIT_DIR")
-    prepared = datasets_config.HF_DATASETS_CACHE
-    os.chdir(folder)
-    datasets_config.HF_DATASETS_CACHE = folder.parent / "prepared" / folder.name
-    os.environ["GIT_DIR"] = git or str(ROOT / ".git")
-    try:
-        yield
-    finally:
-        os.chdir(before)
-        datasets_config.HF_DATASETS_CACHE = prepared
-        if git is None:
-            del os.environ["GIT_DIR"]
-
-
-@contextmanager
-def _generators_kept() -> Iterator[None]:
-    state = generators()
-    try:
-        yield
-    finally:
-        restore_generators(state)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence lm-eval's notes on defaults; warnings about data stay."""
-    logger = logging.getLogger("lm_eval")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

@@ -13,7 +13,10 @@ from eval.data.text import corpus_identity, load_split
 from eval.data.windows import corpus_windows, token_windows
 from eval.models import load_tokenizer, model_identity
 
-_PLACES = ("eval.runner", "eval.pool", "eval.commands", "eval.status", "eval.doctor")
+_PLACES = (
+    *("eval.runner", "eval.pool", "eval.commands", "eval.status", "eval.doctor"),
+    "eval.model_eval.command",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,8 @@ from eval.models import load_folder
 from eval.record import Measurement
 from eval.tasks.examples import answer_of, example_table, measure
 from eval.tasks.zero_shot import ZeroShot
-from tests.eval.test_zero_shot import ROWS, checkpoint, put, score
+from tests.eval.task_rows import ROWS
+from tests.eval.test_zero_shot import checkpoint, put, score
 
 __all__ = ["checkpoint"]
 
@@ -190,6 +191,19 @@ def test_of_several_right_answers_it_is_the_likeliest() -> None:
     assert costs == [-1, -4, -2]
     assert answer_of(sample) == 2
     assert answer_of(multiple_choice([1], "a", "b", "c")) == 1
+
+
+def test_records_answers_are_all_the_entities_that_are_right() -> None:
+    doc = {"entities": ["Ann", "Bo", "Jo"], "answers": ["Bo", "Jo"]}
+    sample = multiple_choice("Bo ran", "Ann ran", "Bo ran", "Jo ran", doc=doc)
+    assert [response[0] for response in sample["filtered_resps"]] == [-1, -4, -2]
+    assert answer_of(sample) == 2  # lm-eval's target names the first one alone
+
+
+def test_equal_answers_are_told_apart_by_their_number() -> None:
+    assert answer_of(multiple_choice(1, "same", "same")) == 1
+    doc = {"sentence": "_ ran", "option1": "Bo", "option2": "Jo", "answer": "2"}
+    assert answer_of(multiple_choice("ran", "ran", "ran", doc=doc)) == 1
 
 
 def made_up(num: int, seed: int = 0, **more: bool) -> pd.DataFrame:

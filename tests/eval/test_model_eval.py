@@ -20,7 +20,8 @@ from eval.model_eval.records import ModelScores, load_scores, write_scores
 from eval.models import load_folder
 from eval.record import Measurement
 from eval.tasks.zero_shot import TaskScore, ZeroShot
-from tests.eval.test_zero_shot import ROWS, checkpoint, put
+from tests.eval.task_rows import ROWS
+from tests.eval.test_zero_shot import checkpoint, put
 
 __all__ = ["checkpoint"]
 

@@ -196,7 +196,7 @@ def test_missing_tasks_are_one_line_each_and_others_still_work(packages: None) -
     assert [s.task for s in served] == ["piqa"]
     assert laid(root, "piqa") == HUB["piqa"]
     for line, task in zip(missing, ("triviaqa", "record"), strict=True):
-        assert line.tried == SOURCES
+        assert line.reason == "no data from package, local, hub"
         assert str(line).startswith(f"{task}: no data from package, local, hub; run hf download ")
         assert f"hf download {task_data(task).dataset} --repo-type dataset" in str(line)
         assert "no package carries it" in str(line)
@@ -291,6 +291,6 @@ def test_an_unknown_task_or_source_is_refused_before_anything_is_fetched(
 
 
 def test_missing_is_a_sentence() -> None:
-    line = Missing(task="race", tried=("package", "hub"), remedy="run this")
-    assert str(line) == "race: no data from package, hub; run this"
+    line = Missing(task="race", reason="no data from the hub", remedy="run this")
+    assert str(line) == "race: no data from the hub; run this"
     assert len(TASK_DATA) == 20

@@ -18,7 +18,8 @@ from eval.data.task_folder import lay_down
 from eval.models import load_folder
 from eval.paths import ROOT
 from eval.tasks.zero_shot import TaskScore, ZeroShot, zero_shot
-from tests.eval.test_zero_shot import ROWS, checkpoint
+from tests.eval.task_rows import ROWS
+from tests.eval.test_zero_shot import checkpoint
 
 __all__ = ["checkpoint"]
 
