@@ -67,7 +67,8 @@ def contrast_table(suite: Suite, records: Sequence[Record]) -> pd.DataFrame:
 def plot_layer_token(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
     """Draw learning rate and kept length over the steps on one axis, as the authors do.
 
-    Solid: random-LTD; dotted: the baseline. Paper: the LayerToken figure of the authors' notebook.
+    Dark and thin: random-LTD; pale and wide, below it: the baseline. Paper: the LayerToken figure
+    of the authors' notebook.
     """
     data = schedule_data(suite, records, store)
     with canvas(height=3.8) as (figure, (left,)):
@@ -75,14 +76,16 @@ def plot_layer_token(suite: Suite, records: Sequence[Record], store: Path) -> Fi
         right.spines["right"].set_visible(True)
         right.grid(False)
         handles = []
-        styles: dict[str, Any] = {TREATMENT: "-", BASELINE: (0, (1, 1.6))}
-        for arm, dash in styles.items():
+        styles: dict[str, Any] = {
+            BASELINE: {"linewidth": 5, "alpha": 0.3, "solid_capstyle": "butt"},
+            TREATMENT: {"linewidth": 1.6},
+        }
+        for arm, style in styles.items():
             rows, look = data[data["arm"] == arm], arm_looks([arm])[arm]
-            left.plot(rows["step"], rows["lr"], linestyle=dash, color=_LR_COLOR)
-            right.plot(
-                rows["step"], rows["kept"], linestyle=dash, color=_KEPT_COLOR, drawstyle="steps-pre"
-            )
-            handles.append(Line2D([], [], linestyle=dash, color="#333333", label=look.label))
+            left.plot(rows["step"], rows["lr"], color=_LR_COLOR, **style)
+            steps = {"drawstyle": "steps-pre", **style}
+            right.plot(rows["step"], rows["kept"], color=_KEPT_COLOR, **steps)
+            handles.append(Line2D([], [], color="#333333", label=look.label, **style))
         # A rate that decays to zero has no place on a log scale: the last hundredth is cut.
         left.set(xlabel="optimizer step", yscale="log", ylim=(max(data["lr"]) / 100, None))
         left.set_ylabel("learning rate (log scale)", color=_LR_COLOR)

@@ -19,7 +19,7 @@ from eval.evidence.tables import (
     to_markdown,
     yours_beside_committed,
 )
-from eval.evidence.zero_shot import average_line, has_tasks, zero_shot_table
+from eval.evidence.zero_shot import averages_line, has_tasks, zero_shot_table
 from eval.record import Record
 from eval.spec import Suite
 
@@ -198,9 +198,8 @@ def _zero_shot(part: Part) -> list[str]:
         "seeds, and every other arm's paired difference to it with its 90 % interval; positive is "
         "better.\n"
     )
-    rows = next(r for r in part.records if r.status == "ok")
-    average = average_line(rows.provenance["zero_shot"]["tasks"], rows.measurements)
-    return [told, to_markdown(zero_shot_table(part.suite, part.records)), average]
+    table = to_markdown(zero_shot_table(part.suite, part.records))
+    return [told, table, averages_line(part.records)]
 
 
 def _beside_paper(part: Part) -> list[str]:

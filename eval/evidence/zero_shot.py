@@ -19,8 +19,10 @@ from eval.spec import Suite
 
 __all__ = [
     "ANSWER_BITS",
+    "FEWER_BITS",
     "MEAN_OF_TASKS",
     "average_line",
+    "averages_line",
     "has_tasks",
     "score_table",
     "tasks_of",
@@ -29,7 +31,9 @@ __all__ = [
 ]
 
 ANSWER_BITS = "answer_bits_per_byte"
+FEWER_BITS = f"{ANSWER_BITS} less than the baseline"
 MEAN_OF_TASKS = "mean of these tasks"
+_OTHER = "The paper's harness is of 2022; triviaqa and webqs have another metric in today's."
 
 
 def score_table(tasks: Mapping[str, Any], measurements: Mapping[str, Measurement]) -> pd.DataFrame:
@@ -58,19 +62,25 @@ def score_table(tasks: Mapping[str, Any], measurements: Mapping[str, Measurement
 
 def average_line(tasks: Mapping[str, Any], measurements: Mapping[str, Measurement]) -> str:
     """Say the paper's average, if all of its tasks were read whole; else say what is missing."""
-    whole = [t for t in AVERAGED if t in tasks and tasks[t]["rows"] == tasks[t]["rows_published"]]
-    if len(whole) == len(AVERAGED):
-        mean = fmean(measurements[f"{t}/{TASK_DATA[t].metric}"].value for t in AVERAGED)
-        return (
-            f"Average of the {len(AVERAGED)} tasks: {100 * mean:.1f}. The paper's harness is of "
-            "2022; triviaqa and webqs have another metric in today's.\n"
-        )
-    absent = [t for t in AVERAGED if t not in tasks]
-    part = [t for t in AVERAGED if t in tasks and t not in whole]
-    said = [f"without {', '.join(absent)}"] * bool(absent) + [
-        f"the first rows only of {', '.join(part)}"
-    ] * bool(part)
-    return f"No average: the paper's is over {len(AVERAGED)} whole tasks; here {'; '.join(said)}.\n"
+    if told := _not_whole(tasks):
+        return told
+    return f"Average of the {len(AVERAGED)} tasks: {100 * _average(measurements):.1f}. {_OTHER}\n"
+
+
+def averages_line(records: Sequence[Record]) -> str:
+    """Say the paper's average of every arm, a mean over its seeds, or what is missing for it."""
+    runs = {arm: list(seeds.values()) for arm, seeds in finished(records).items() if seeds}
+    every = [run for arm in runs.values() for run in arm]
+    told = [_not_whole(run.provenance["zero_shot"]["tasks"]) for run in every]
+    if any(told):
+        return next(filter(None, told))
+    looks = arm_looks(runs)
+    means = [
+        f"{looks[arm].label} {100 * fmean(_average(r.measurements) for r in runs[arm]):.1f} "
+        f"(n = {len(runs[arm])})"
+        for arm in looks
+    ]
+    return f"Average of the {len(AVERAGED)} tasks: {', '.join(means)}. {_OTHER}\n"
 
 
 def has_tasks(records: Sequence[Record]) -> bool:
@@ -86,17 +96,25 @@ def tasks_of(records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def zero_shot_data(suite: Suite, records: Sequence[Record]) -> pd.DataFrame:
-    """Return by arm and task the mean over seeds of the score and of the right answer's bits.
+    """Return what the figure shows of every arm and task, over the seeds.
 
-    `low` and `high` bound the 90 % Student-t interval over seeds, where there are two or more.
+    The score: its mean and 90 % Student-t interval over the seeds. The bits that the right answer
+    costs: the difference to the baseline, paired by seed, positive where fewer; the baseline has
+    none. `low` and `high` bound the interval, where there are two seeds or more.
     """
     rows = []
-    runs = {arm: list(seeds.values()) for arm, seeds in finished(records).items() if seeds}
+    runs = {arm: seeds for arm, seeds in finished(records).items() if seeds}
     for arm in arm_looks(runs):
+        first = next(iter(runs[arm].values()))
         for task in tasks_of(records):
-            for name in (TASK_DATA[task].metric, ANSWER_BITS):
-                if f"{task}/{name}" in runs[arm][0].measurements:
-                    rows.append(_mean_row(runs[arm], arm, task, name))
+            metric, bits = f"{task}/{TASK_DATA[task].metric}", f"{task}/{ANSWER_BITS}"
+            if metric in first.measurements:
+                scores = [value_of(r, metric) for r in runs[arm].values()]
+                chance = {"chance": TASK_DATA[task].chance}
+                rows.append(_row(first, task, TASK_DATA[task].metric, scores) | chance)
+            if bits in first.measurements and arm != BASELINE:
+                fewer = list(_saved(records, arm, bits).values())
+                rows += [_row(first, task, FEWER_BITS, fewer)] if fewer else []
     return pd.DataFrame(rows)
 
 
@@ -127,11 +145,9 @@ def _cells(records: Sequence[Record], arm: str, label: str, names: Sequence[str]
     runs = [r for r in records if r.experiment.arm == arm and r.status == "ok"]
     if arm == BASELINE:
         return {label: number(fmean(value_of(r, name) for r in runs for name in names))}
-    both = common(records, arm, BASELINE)
     per_seed: dict[int, list[float]] = {}
     for name in names:
-        differences = paired(both, arm, BASELINE, measurement=name, higher_is_better=False)
-        for seed, difference in differences.items():
+        for seed, difference in _saved(records, arm, name).items():
             per_seed.setdefault(seed, []).append(difference)
     means = [fmean(values) for values in per_seed.values()]
     if len(means) < 2:
@@ -139,21 +155,33 @@ def _cells(records: Sequence[Record], arm: str, label: str, names: Sequence[str]
     return {label: str(interval(means))}
 
 
-def _mean_row(runs: Sequence[Record], arm: str, task: str, name: str) -> dict[str, Any]:
-    values = [value_of(r, f"{task}/{name}") for r in runs]
-    row: dict[str, Any] = {
-        "tier": runs[0].experiment.tier,
-        "arm": arm,
-        "task": task,
-        "measurement": name,
-        "n": len(values),
-        "mean": fmean(values),
-        "chance": None if name == ANSWER_BITS else TASK_DATA[task].chance,
-    }
+def _saved(records: Sequence[Record], arm: str, name: str) -> dict[int, float]:
+    """Return by seed how much less than the baseline an arm measured."""
+    both = common(records, arm, BASELINE)
+    return paired(both, arm, BASELINE, measurement=name, higher_is_better=False)
+
+
+def _row(run: Record, task: str, name: str, values: Sequence[float]) -> dict[str, Any]:
+    row: dict[str, Any] = {"tier": run.experiment.tier, "arm": run.experiment.arm, "task": task}
+    row |= {"measurement": name, "n": len(values), "mean": fmean(values)}
     if len(values) > 1:
         found = interval(values)
         row |= {"low": found.low, "high": found.high}
     return row
+
+
+def _average(measurements: Mapping[str, Measurement]) -> float:
+    return fmean(measurements[f"{task}/{TASK_DATA[task].metric}"].value for task in AVERAGED)
+
+
+def _not_whole(tasks: Mapping[str, Any]) -> str:
+    """Say which of the averaged tasks are missing or cut short; nothing, if none."""
+    absent = [t for t in AVERAGED if t not in tasks]
+    part = [t for t in AVERAGED if t in tasks and tasks[t]["rows"] < tasks[t]["rows_published"]]
+    said = [f"without {', '.join(absent)}"] * bool(absent)
+    said += [f"the first rows only of {', '.join(part)}"] * bool(part)
+    whole = f"No average: the paper's is over {len(AVERAGED)} whole tasks"
+    return f"{whole}; here {'; '.join(said)}.\n" if said else ""
 
 
 def _bits(task: str, measurements: Mapping[str, Measurement]) -> Measurement | None:

@@ -21,8 +21,10 @@ from eval.evidence.report import build
 from eval.evidence.tables import suite_table, to_markdown
 from eval.evidence.zero_shot import (
     ANSWER_BITS,
+    FEWER_BITS,
     MEAN_OF_TASKS,
     average_line,
+    averages_line,
     has_tasks,
     score_table,
     tasks_of,
@@ -175,19 +177,23 @@ def test_a_suite_whose_baseline_has_not_finished_still_has_a_page() -> None:
     assert "no finished run of baseline seed 0" in suite_page([part], {"cpu": ""})
 
 
-def test_the_numbers_drawn_are_means_over_the_seeds() -> None:
+def test_the_numbers_drawn_are_means_and_paired_differences_over_the_seeds() -> None:
     suite, records = evidence()
     data = zero_shot_data(suite, records)
-    assert len(data) == 3 * (3 * 2 + 1)  # wikitext has no right answers
+    assert len(data) == 3 * (3 + 1) + 2 * 3  # wikitext has no right answers, the baseline no less
     assert list(data["arm"].unique()) == list(ARMS)
     for row in data.to_dict("records"):
         name = f"{row['task']}/{row['measurement']}"
-        values = [value(records, row["arm"], seed, name) for seed in range(5)]
+        if row["measurement"] == FEWER_BITS:
+            values = differences(records, row["arm"], [row["task"]])
+            assert pd.isna(row["chance"])
+        else:
+            values = [value(records, row["arm"], seed, name) for seed in range(5)]
+            chance = TASK_DATA[row["task"]].chance
+            assert (None if pd.isna(row["chance"]) else row["chance"]) == chance
         found = interval(values)
         assert (row["n"], row["mean"]) == (5, pytest.approx(fmean(values), rel=1e-14))
         assert (row["low"], row["high"]) == (found.low, found.high)
-        chance = None if row["measurement"] == ANSWER_BITS else TASK_DATA[row["task"]].chance
-        assert (None if pd.isna(row["chance"]) else row["chance"]) == chance
     shuffled = random.Random(0).sample(records, len(records))
     pd.testing.assert_frame_equal(zero_shot_data(suite, shuffled), data)
     pd.testing.assert_frame_equal(zero_shot_table(suite, shuffled), zero_shot_table(suite, records))
@@ -207,10 +213,19 @@ def test_the_figure_is_drawn_from_the_numbers_and_repeated_byte_for_byte(
         assert png.read_bytes().startswith(b"\x89PNG")
     assert made[0] == made[1]
     left, right = figure.axes
-    for axes, kind, size in ((left, "acc", 100), (right, "bits", 1)):
-        drawn = sorted(bar.get_width() for bar in axes.patches)
-        of = data[(data["measurement"] == ANSWER_BITS) == (kind == "bits")]
-        assert drawn == pytest.approx(sorted(size * of[of["task"] != "wikitext"]["mean"]))
+    scores = data[(data["measurement"] != FEWER_BITS) & (data["task"] != "wikitext")]
+    drawn = sorted(bar.get_width() for bar in left.patches)
+    assert drawn == pytest.approx(sorted(100 * scores["mean"]))
+    points = [x for line in right.lines if len(line.get_xdata()) == 3 for x in line.get_xdata()]
+    fewer = data[data["measurement"] == FEWER_BITS]
+    assert sorted(points) == sorted(fewer["mean"])
+    ends = [
+        end
+        for lines in right.collections
+        for (a, _), (b, _) in lines.get_segments()
+        for end in (a, b)
+    ]
+    assert sorted(ends) == sorted([*fewer.get("low", []), *fewer.get("high", [])])
     assert [label.get_text() for label in left.get_yticklabels()] == [
         task.replace("_", " ") for task in CHOSEN
     ]
@@ -294,3 +309,16 @@ def test_the_average_is_the_mean_of_all_nineteen() -> None:
     assert "here without hellaswag.\n" in average_line(some, record.measurements)
     origin["rte"]["rows"] = 200
     assert "here the first rows only of rte.\n" in average_line(origin, record.measurements)
+
+
+def test_a_suites_average_is_every_arms_over_its_seeds() -> None:
+    suite = make_suite()
+    whole = [scored(r, tuple(TASK_DATA), rows=None) for r in make_records(suite)]
+    said = averages_line(whole)
+    assert said.startswith(
+        "Average of the 19 tasks: baseline 42.0 (n = 5), random-LTD 47.0 (n = 5), "
+        "shortened baseline 32.0 (n = 5). "
+    )
+    whole[-1].provenance["zero_shot"]["tasks"]["rte"]["rows"] = 200
+    assert averages_line(whole).endswith("here the first rows only of rte.\n")
+    assert averages_line(whole[:1]).startswith("Average of the 19 tasks: baseline 40.0 (n = 1).")
