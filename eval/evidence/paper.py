@@ -6,12 +6,12 @@ import csv
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from eval.errors import UserError
 from eval.paths import RESULTS
 
-__all__ = ["EVIDENCE", "Claim", "Reported", "load_claims", "load_reported"]
+__all__ = ["EVIDENCE", "Cited", "Claim", "Reported", "load_claims", "load_reported", "read_rows"]
 
 EVIDENCE = (
     "the paper",
@@ -54,7 +54,18 @@ class Reported:
     evidence: str
 
 
-Row = TypeVar("Row", Claim, Reported)
+class Cited(Protocol):
+    """A dataclass of one row of a table, each column a field."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def id(self) -> str:
+        """Name the row."""
+        ...
+
+
+Row = TypeVar("Row", bound=Cited)
 
 
 def load_claims(path: Path = RESULTS / "paper" / "claims.csv") -> tuple[Claim, ...]:
@@ -62,7 +73,7 @@ def load_claims(path: Path = RESULTS / "paper" / "claims.csv") -> tuple[Claim, .
 
     Raises: UserError for a row that lacks anything, above all its locator or evidence grade.
     """
-    return _load(path, Claim)
+    return read_rows(path, Claim)
 
 
 def load_reported(path: Path = RESULTS / "paper" / "reported.csv") -> tuple[Reported, ...]:
@@ -70,7 +81,7 @@ def load_reported(path: Path = RESULTS / "paper" / "reported.csv") -> tuple[Repo
 
     Raises: UserError for a row that lacks anything, is no finite number, or names no known claim.
     """
-    rows = _load(path, Reported)
+    rows = read_rows(path, Reported)
     known = {claim.id for claim in load_claims(path.with_name("claims.csv"))}
     for row in rows:
         if row.claim not in known:
@@ -80,7 +91,11 @@ def load_reported(path: Path = RESULTS / "paper" / "reported.csv") -> tuple[Repo
     return rows
 
 
-def _load(path: Path, row_type: type[Row]) -> tuple[Row, ...]:
+def read_rows(path: Path, row_type: type[Row]) -> tuple[Row, ...]:
+    """Read a table whose columns are the fields of a dataclass with id, locator and evidence.
+
+    Raises: UserError for another table, a row that lacks anything, or an id that occurs twice.
+    """
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         names = [field.name for field in fields(row_type)]

@@ -13,6 +13,7 @@ import pandas as pd
 
 from eval.bench.records import load_bench
 from eval.errors import UserError
+from eval.evidence.anchors import load_anchors, zero_shot_headline, zero_shot_page
 from eval.evidence.bench_page import bench_headline, bench_page, bench_table
 from eval.evidence.layer_token import has_contrasts, plot_layer_token
 from eval.evidence.pages import Part, headline, part_of, suite_page, yours_page
@@ -28,6 +29,7 @@ from eval.evidence.plots import (
 from eval.evidence.tables import suite_table
 from eval.evidence.zero_shot import has_tasks
 from eval.evidence.zero_shot_plots import bars_data, plot_zero_shot
+from eval.model_eval.records import load_scores
 from eval.paths import OUT, RESULTS, ROOT, shown
 from eval.record import load_records
 from eval.spec import Suite, Tier
@@ -96,6 +98,10 @@ def build(
             table = bench_table(timings)
             table.to_csv(made / "bench_step.csv", index=False, lineterminator="\n")
             text = with_headline(text, "bench_step", bench_headline(timings))
+        if scores := load_scores(store_from):
+            anchors = load_anchors()
+            (made / "zero_shot.md").write_text(zero_shot_page(scores, anchors))
+            text = with_headline(text, "zero_shot", zero_shot_headline(scores, anchors))
         written = _publish(made, summary_dir)
     readme.write_text(text)
     return _report(parts, (*written, readme))

@@ -24,8 +24,10 @@ __all__ = [
     "average_line",
     "averages_line",
     "has_tasks",
+    "rows_of",
     "score_table",
     "tasks_of",
+    "with_error",
     "zero_shot_data",
     "zero_shot_table",
 ]
@@ -48,13 +50,13 @@ def score_table(tasks: Mapping[str, Any], measurements: Mapping[str, Measurement
                 "task": task,
                 "source": origin["source"],
                 "split": origin["split"],
-                "rows": _rows(origin),
+                "rows": rows_of(origin),
                 "metric": metric,
-                "score (standard error)": _with_error(score),
+                "score (standard error)": with_error(score),
                 "chance": "" if chance is None else percent(chance),
                 "right answer, bits per byte (standard error)": ""
                 if bits is None
-                else _with_error(bits),
+                else with_error(bits),
             }
         )
     return pd.DataFrame(rows)
@@ -130,7 +132,7 @@ def zero_shot_table(suite: Suite, records: Sequence[Record]) -> pd.DataFrame:
     rows = []
     for task in tasks:
         origin = runs[BASELINE][0].provenance["zero_shot"]["tasks"][task]
-        row: dict[str, Any] = {"task": task, "split": origin["split"], "rows": _rows(origin)}
+        row: dict[str, Any] = {"task": task, "split": origin["split"], "rows": rows_of(origin)}
         for arm in looks:
             row |= _cells(records, arm, looks[arm].label, [f"{task}/{ANSWER_BITS}"])
         rows.append(row)
@@ -189,12 +191,14 @@ def _bits(task: str, measurements: Mapping[str, Measurement]) -> Measurement | N
     return next((measurements[name] for name in names if name in measurements), None)
 
 
-def _rows(origin: Mapping[str, Any]) -> str:
+def rows_of(origin: Mapping[str, Any]) -> str:
+    """Say how many rows were evaluated, and of how many."""
     rows, published = origin["rows"], origin["rows_published"]
     return f"{rows:,}" if rows == published else f"first {rows:,} of {published:,}"
 
 
-def _with_error(measurement: Measurement) -> str:
+def with_error(measurement: Measurement) -> str:
+    """Write a measurement with its standard error over the examples."""
     value, error = measurement.value, measurement.standard_error
     if measurement.unit == "fraction":
         return f"{100 * value:.1f} ({100 * error:.1f}) %"
