@@ -33,7 +33,7 @@ class Part:
     suite: Suite
     records: tuple[Record, ...]
     left_out: tuple[str, ...]
-    """Records of another specification or of an undeclared seed, one line each."""
+    """Records of another specification or of an undeclared seed, a line for each reason."""
 
     @property
     def tier(self) -> str:
@@ -66,19 +66,21 @@ def part_of(suite: Suite, records: Sequence[Record], *, any_seed: bool = False) 
     """
     here = [r for r in records if r.experiment.tier == suite.arms[0].tier]
     declared = {experiment.arm: experiment for experiment in suite.arms}
-    current, left_out = [], []
+    current, left_out = [], dict[str, list[str]]()
     for record in here:
         arm = record.experiment.arm
-        name = f"{suite.name}: {arm} seed {record.seed} ({record.key})"
+        name = f"{arm} seed {record.seed} ({record.key})"
         if declared.get(arm, record.experiment) != record.experiment:
-            left_out.append(f"{name} has another specification than the suite declares now")
+            left_out.setdefault("another specification than the suite's", []).append(name)
         elif not any_seed and record.seed not in suite.seeds:
-            left_out.append(f"{name} has a seed that the suite does not declare")
+            left_out.setdefault("a seed that the suite does not declare", []).append(name)
         else:
             current.append(record)
     if any_seed:
         suite = replace(suite, seeds=tuple(sorted({r.seed for r in current})))
-    return Part(suite=suite, records=tuple(current), left_out=tuple(left_out))
+    where = f"{suite.name}, tier {suite.arms[0].tier}"
+    lines = [f"{where}: {reason}: {', '.join(names)}" for reason, names in left_out.items()]
+    return Part(suite=suite, records=tuple(current), left_out=tuple(lines))
 
 
 def declared(suite: Suite) -> str:

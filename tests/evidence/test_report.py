@@ -140,14 +140,16 @@ def test_missing_runs_are_named_first(place: Place):
 
 def test_records_of_another_specification_or_seed_are_left_out_and_named(built: Place):
     suite, before = make_suite(), built.content()
-    old = make_record(make_experiment("baseline", revision=0), 0, 9.9, key="old")
+    former = make_experiment("baseline", revision=0)
+    old = [make_record(former, seed, 9.9, key=f"old{seed}") for seed in (0, 1)]
     pilot = make_record(suite.arm("baseline"), 100, 9.9, key="pilot")
-    write_store(built.store, [old, pilot])
+    write_store(built.store, [*old, pilot])
     report = built.build()
-    assert [("old" in line, "pilot" in line) for line in report.left_out] == [
-        (True, False),
-        (False, True),
-    ]
+    assert report.left_out == (
+        "gpt_finetune, tier cpu: another specification than the suite's: baseline seed 0 (old0), "
+        "baseline seed 1 (old1)",
+        "gpt_finetune, tier cpu: a seed that the suite does not declare: baseline seed 100 (pilot)",
+    )
     assert built.content() == before
 
 
