@@ -16,11 +16,19 @@ from eval.evidence.formatting import signed
 from eval.evidence.grid import common
 from eval.evidence.intervals import interval
 from eval.evidence.series import schedule_data
-from eval.evidence.stats import BASELINE, TREATMENT, paired
+from eval.evidence.stats import BASELINE, ENOUGH_SEEDS, TREATMENT, paired
 from eval.record import Record
 from eval.spec import Suite
 
-__all__ = ["CONTRASTS", "STEP_LR", "contrast_table", "has_contrasts", "plot_layer_token"]
+__all__ = [
+    "CONTRASTS",
+    "STEP_LR",
+    "contrast_sentence",
+    "contrast_table",
+    "has_contrasts",
+    "layer_token_verdict",
+    "plot_layer_token",
+]
 
 STEP_LR, CONTROL = "random_ltd_step_lr", "lr_control"
 EQUAL = "random_ltd_equal_layer_tokens"
@@ -48,10 +56,7 @@ def contrast_table(suite: Suite, records: Sequence[Record]) -> pd.DataFrame:
     """Return the paired differences that take the method apart; positive is better."""
     rows = []
     for arm, against, meaning in CONTRASTS:
-        both = common(records, arm, against)
-        better = suite.higher_is_better
-        differences = paired(both, arm, against, measurement=suite.primary, higher_is_better=better)
-        if differences:
+        if differences := _differences(suite, records, arm, against):
             looks = arm_looks([arm, against])
             rows.append(
                 {
@@ -62,6 +67,34 @@ def contrast_table(suite: Suite, records: Sequence[Record]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def contrast_sentence(suite: Suite, records: Sequence[Record]) -> str:
+    """Say what LayerToken LR changes, and how much of the gain its curve alone explains."""
+    said = {
+        (TREATMENT, STEP_LR): "LayerToken LR in place of the step LR, while dropping",
+        (CONTROL, BASELINE): "LayerToken's curve alone, nothing dropped",
+        (STEP_LR, BASELINE): "dropping alone, under the step LR",
+    }
+    parts = [
+        f"{words}: {_written(found)}"
+        for (arm, against), words in said.items()
+        if (found := _differences(suite, records, arm, against))
+    ]
+    return f"Taken apart, in {_unit(suite, records)}: {'; '.join(parts)}."
+
+
+def layer_token_verdict(suite: Suite, records: Sequence[Record]) -> str:
+    """Say whether LayerToken LR is better than the step LR while dropping, and by how much."""
+    found = _differences(suite, records, TREATMENT, STEP_LR)
+    if not found:
+        return "no evidence: no seed has finished under both learning rates"
+    what = f"LayerToken LR against the step LR, n = {len(found)}: {_written(found)}"
+    if len(found) < ENOUGH_SEEDS:
+        return f"no evidence (n < {ENOUGH_SEEDS}); {what}"
+    low, high = interval(found.values()).low, interval(found.values()).high
+    said = "supported in direction" if low > 0 else "contradicted" if high < 0 else "undecided"
+    return f"{said}; {what} {_unit(suite, records)}"
 
 
 def plot_layer_token(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
@@ -95,6 +128,17 @@ def plot_layer_token(suite: Suite, records: Sequence[Record], store: Path) -> Fi
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, color="#222222")
         figure.legend(handles=handles, loc="outside lower left", ncols=2)
     return figure
+
+
+def _differences(
+    suite: Suite, records: Sequence[Record], arm: str, against: str
+) -> dict[int, float]:
+    both, better = common(records, arm, against), suite.higher_is_better
+    return paired(both, arm, against, measurement=suite.primary, higher_is_better=better)
+
+
+def _unit(suite: Suite, records: Sequence[Record]) -> str:
+    return next(r.measurements[suite.primary].unit for r in records if r.status == "ok")
 
 
 def _written(differences: dict[int, float]) -> str:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import median
 
 from eval.evidence.arms import arm_looks
-from eval.evidence.layer_token import contrast_table, has_contrasts
-from eval.evidence.paper import load_claims
+from eval.evidence.layer_token import (
+    contrast_sentence,
+    contrast_table,
+    has_contrasts,
+    layer_token_verdict,
+)
+from eval.evidence.paper import Claim, load_claims
 from eval.evidence.stats import BASELINE, judge
 from eval.evidence.tables import (
     AGREEMENT_RULE,
@@ -142,6 +147,8 @@ def _answer(part: Part) -> list[str]:
     shown = table.filter([name for name in HEADLINE if name in table])
     lines = [f"Incomplete: {gap}.\n" for gap in part.gaps]
     lines += [f"**{part.conclusion}**\n", to_markdown(shown)]
+    if has_contrasts(part.records):
+        lines.append(f"{contrast_sentence(part.suite, part.records)}\n")
     notes = [_setting(part.suite), *part.suite.caveats]
     return lines + [f"- {note}" for note in notes] + [""]
 
@@ -166,17 +173,17 @@ def _time(part: Part) -> str:
     for record in part.records:
         if record.cost is not None:
             seconds.setdefault(record.experiment.arm, []).append(record.cost.train_cpu_s)
-    means = {arm: fmean(values) for arm, values in seconds.items()}
+    means = {arm: median(values) for arm, values in seconds.items()}
     saved = [
-        f"{arm_looks([arm])[arm].label} {1 - mean / means[BASELINE]:.1%}"
-        for arm, mean in means.items()
+        f"{look.label} {1 - means[arm] / means[BASELINE]:.1%}"
+        for arm, look in arm_looks(means).items()
         if arm != BASELINE and BASELINE in means
     ]
     if not saved:
         return ""
     return (
-        f"CPU time of training saved against the baseline at tier {part.tier} (means over the "
-        f"seeds; runs shared the machine, so descriptive only): {', '.join(saved)}.\n"
+        f"CPU time of training saved against the baseline at tier {part.tier} (medians over "
+        f"the seeds; runs shared the machine, so descriptive only): {', '.join(saved)}.\n"
     )
 
 
@@ -204,14 +211,21 @@ def _zero_shot(part: Part) -> list[str]:
     return [told, table, averages_line(part.records)]
 
 
+def _outcome(claim: Claim, part: Part) -> str:
+    """Say what the records say of a claim; one is about the learning rate alone."""
+    if claim.id == "layer-token-lr":
+        return layer_token_verdict(part.suite, part.records)
+    verdict = judge(part.suite, part.records)
+    return f"{verdict.outcome}, n = {verdict.n}"
+
+
 def _beside_paper(part: Part) -> list[str]:
     table = beside_paper(part.suite, part.records)
     if table.empty:
         return []
-    verdict = judge(part.suite, part.records)
-    ours = f"Ours at tier {verdict.tier}, n = {verdict.n}: {verdict.outcome}."
     claims = [
-        f"- Claim: {claim.claim}. Source: {claim.locator} ({claim.evidence}). {ours}"
+        f"- Claim: {claim.claim}. Source: {claim.locator} ({claim.evidence}). "
+        f"Ours at tier {part.tier}: {_outcome(claim, part)}."
         for claim in load_claims()
         if claim.suite == part.suite.name
     ]

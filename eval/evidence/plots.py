@@ -40,7 +40,7 @@ def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
     """Draw validation loss against layer tokens and against wall-clock."""
     data, looks = curve_data(suite, records, store), _looks(records)
     tokens_unit, tokens = _unit(data["layer_tokens"], _COUNTS)
-    time_unit, seconds = _unit(data["wall_s"], _TIMES)
+    time_unit, seconds = _unit(data[data["seed"] == MEAN]["wall_s"], _TIMES)
     with canvas(columns=2, sharey=True) as (figure, (left, right)):
         for (arm, seed), curve in _groups(data, "arm", "seed"):
             thin = seed != MEAN
@@ -50,7 +50,9 @@ def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
         left.set_ylim(*_loss_limits(data))
         right.set(xlabel=f"training time{time_unit}")
         left.set_title("against compute")
-        right.set_title("against time: arms ran side by side, descriptive only")
+        longest = max(data[data["seed"] == MEAN]["wall_s"]) / seconds
+        right.set_xlim(-0.05 * longest, 1.2 * longest)
+        right.set_title("against time (median seed), descriptive only")
         _title(figure, suite, data, many="mean over seeds (thick) and each seed (thin)")
         counts = {arm: rows["n"].iloc[0] for (arm,), rows in _groups(data, "arm")}
         _legend(figure, looks, {arm: f" (n = {n})" for arm, n in counts.items()})

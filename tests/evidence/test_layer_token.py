@@ -16,8 +16,10 @@ from eval.evidence.intervals import interval
 from eval.evidence.layer_token import (
     CONTRASTS,
     STEP_LR,
+    contrast_sentence,
     contrast_table,
     has_contrasts,
+    layer_token_verdict,
     plot_layer_token,
 )
 from eval.evidence.plots import save, schedule_data
@@ -120,6 +122,32 @@ def test_only_seeds_of_both_arms_are_compared() -> None:
     assert list(table["n"]) == [5, 5, 4, 5, 4, 5]
     for cell, (arm, against, _) in zip(table[COLUMN], CONTRASTS, strict=True):
         assert cell == str(interval(differences(lost, arm, against)))
+
+
+def test_the_sentence_says_what_the_rate_and_its_curve_change() -> None:
+    suite, records = evidence()
+    said = contrast_sentence(suite, records)
+    assert said.startswith("Taken apart, in bits/byte: LayerToken LR in place of the step LR")
+    for arm, against in (
+        ("random_ltd", STEP_LR),
+        ("lr_control", "baseline"),
+        (STEP_LR, "baseline"),
+    ):
+        assert f": {interval(differences(records, arm, against))}" in said
+
+
+def test_the_claim_about_the_rate_is_judged_by_the_rate_alone() -> None:
+    suite, records = evidence()
+    found = interval(differences(records, "random_ltd", STEP_LR))
+    assert found.low > 0
+    told = f"LayerToken LR against the step LR, n = 5: {found} bits/byte"
+    assert layer_token_verdict(suite, records) == f"supported in direction; {told}"
+    turned = layer_token_verdict(dataclasses.replace(suite, higher_is_better=True), records)
+    assert turned.startswith("contradicted; ")
+    few = [r for r in records if r.seed < 3]
+    assert layer_token_verdict(suite, few).startswith("no evidence (n < 5); ")
+    without = [r for r in records if r.experiment.arm != STEP_LR]
+    assert layer_token_verdict(suite, without).startswith("no evidence: ")
 
 
 def test_one_seed_has_no_interval() -> None:

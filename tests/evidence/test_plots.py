@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 import matplotlib as mpl
@@ -67,6 +68,7 @@ def test_the_drawn_mean_is_the_mean_of_the_drawn_seeds(evidence):
     seeds, mean = data[data["seed"] != MEAN], data[data["seed"] == MEAN]
     assert len(seeds) == 5
     assert mean["val_nll"].item() == pytest.approx(seeds["val_nll"].mean())
+    assert mean["wall_s"].item() == statistics.median(seeds["wall_s"])
     assert set(data["n"]) == {5}
 
 
