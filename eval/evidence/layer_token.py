@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 STEP_LR, CONTROL = "random_ltd_step_lr", "lr_control"
-EQUAL = "random_ltd_equal_layer_tokens"
+EQUAL, HIGHER = "random_ltd_equal_layer_tokens", "baseline_higher_peak"
 
 _LR_COLOR, _KEPT_COLOR = "#0072b2", "#d55e00"
 
@@ -42,6 +42,7 @@ CONTRASTS = (
     (TREATMENT, STEP_LR, "what LayerToken LR changes while dropping"),
     (TREATMENT, CONTROL, "dropping alone, under LayerToken's learning rate"),
     (EQUAL, BASELINE, "random-LTD run on to the baseline's layer tokens"),
+    (TREATMENT, HIGHER, "the method against a baseline with a higher peak rate"),
 )
 """Arm, arm it is compared with, and what the difference is the effect of."""
 
@@ -75,6 +76,7 @@ def contrast_sentence(suite: Suite, records: Sequence[Record]) -> str:
         (TREATMENT, STEP_LR): "LayerToken LR in place of the step LR, while dropping",
         (CONTROL, BASELINE): "LayerToken's curve alone, nothing dropped",
         (STEP_LR, BASELINE): "dropping alone, under the step LR",
+        (TREATMENT, HIGHER): "the method against a baseline with a higher peak rate",
     }
     parts = [
         f"{words}: {_written(found)}"

@@ -15,11 +15,9 @@ from eval.suites.gpt import (
 )
 from eval.suites.gpt_finetune_paper import FINETUNE_PAPER, QUESTION
 from eval.suites.gpt_paper import gpt_pretrain_paper_1_3b, gpt_pretrain_paper_350m
-from eval.suites.gpt_pretrain import (
-    gpt_pretrain_cpu,
-    gpt_pretrain_gpu,
+from eval.suites.gpt_pretrain import gpt_pretrain_cpu, gpt_pretrain_gpu, gpt_pretrain_smoke
+from eval.suites.gpt_pretrain_pilots import (
     gpt_pretrain_pilot,
-    gpt_pretrain_smoke,
     gpt_pretrain_spread,
     gpt_pretrain_spread_2,
 )

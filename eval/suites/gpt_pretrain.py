@@ -1,7 +1,8 @@
 """GPT pretraining from scratch, with the LayerToken learning rate: the paper's headline.
 
-The pilot chose the settings, the spread suite says what the margin must be, both on seeds and a
-split that the evidence does not use; both came before the evidence was declared.
+The pilot chose the settings of revision 1, whose first seed came out unstable; those of revision 2
+were chosen in unrecorded trials (the log tells it). Pilots and spread suites use seeds and a split
+that the evidence does not use, and came before what they were for.
 """
 
 from __future__ import annotations
@@ -18,29 +19,37 @@ from eval.suites.budget import (
 from rltd_core import KeptLength
 
 __all__ = [
+    "BASELINE",
+    "CAVEATS",
+    "NUM_LAYERS",
+    "PROGRESS",
+    "RAMP",
     "gpt_pretrain_cpu",
     "gpt_pretrain_gpu",
-    "gpt_pretrain_pilot",
     "gpt_pretrain_smoke",
-    "gpt_pretrain_spread",
-    "gpt_pretrain_spread_2",
     "pretraining_arms",
 ]
 
 _QUESTION = "Does pretraining with random-LTD reach the baseline's loss with fewer layer tokens?"
-_CAVEATS = (
+CAVEATS = (
     "Model: a GPT-2 of 4.4 M parameters (8 layers, 192 wide, 256 tokens) from scratch; the paper's "
     "has 1.3 B.",
     "Data: 0.8 M tokens of WikiText-2 raw under a byte-level BPE of 4,096 tokens trained on it, "
     "less than one epoch; the paper trains on 300 B tokens of the Pile.",
 )
 _ZERO_SHOT_CAVEAT = (
-    "Zero-shot: the ten of the paper's 19 tasks whose evaluated rows come in a package; models of "
-    "this size are near chance on most, so the bits of the right answer are what is compared."
+    "Zero-shot: the ten of the paper's 19 tasks whose rows come in a package, the first 200 rows "
+    "of each (COPA has 100); models of this size are near chance on most, so the bits of the right "
+    "answer are what is compared."
 )
-_PROGRESS = ("start_bits_per_byte", "validation_bits_per_byte")
+_PEAK_CAVEAT = (
+    "One peak rate, 1.4e-3, for all arms but the last, chosen where the arms that drop are stable: "
+    "at 2e-3 after 40 warmup steps (revision 1, seed 0, the same test split) random-LTD fell "
+    "behind by 0.060, and the settings were changed."
+)
+PROGRESS = ("start_bits_per_byte", "validation_bits_per_byte")
 
-_BASELINE = Experiment(
+BASELINE = Experiment(
     suite="gpt_pretrain",
     arm="baseline",
     tier="cpu",
@@ -69,113 +78,46 @@ _BASELINE = Experiment(
     curve_windows=32,
     curve_every=20,
 )
-_FIRST = replace(
-    _BASELINE,
-    revision=1,
-    optimization=replace(_BASELINE.optimization, peak_lr=2e-3, warmup_steps=40),
-    eval_split="validation",
-    eval_windows=256,
-)
-"""The settings of revision 1, on the split of the pilots."""
-_NUM_LAYERS = 8
+NUM_LAYERS = 8
 _TASKS = (
     *("hellaswag", "lambada_openai", "winogrande", "piqa", "arc_challenge", "arc_easy"),
     *("openbookqa", "boolq", "copa", "rte"),
 )
 # Over 0.7 of the run, as in the authors' run over 300 B tokens (paper: section 4.3), from a quarter
 # of the length; the authors start at a sixteenth, which did worse in the pilot.
-_RAMP = KeptLength(start=64, full=256, ramp_steps=280)
-
-
-def gpt_pretrain_pilot() -> Suite:
-    """Choose peak learning rate and first kept length, with the same budget for every arm.
-
-    The authors start at a sixteenth of the length (128 of 2,048); a quarter is tried, too.
-    Cost: 9 runs of about 4 minutes of one core. Expected: a quarter beats a sixteenth.
-    """
-    arms = []
-    for peak_lr in (1e-3, 2e-3, 4e-3):
-        base = replace(
-            _FIRST,
-            suite="gpt_pretrain_pilot",
-            optimization=replace(_FIRST.optimization, peak_lr=peak_lr),
-        )
-        arms.append(replace(base, arm=f"baseline_lr{peak_lr:g}"))
-        layer_tokens = replace(base.optimization, clock="layer_tokens")
-        for start in (16, 64):
-            kept = replace(_RAMP, start=start)
-            arm = f"random_ltd_start{start}_lr{peak_lr:g}"
-            arms.append(replace(base, arm=arm, kept=kept, optimization=layer_tokens))
-    return Suite(
-        name="gpt_pretrain_pilot",
-        question="Which learning rate and first kept length serve the arms of gpt_pretrain?",
-        arms=tuple(arms),
-        seeds=(100,),
-        primary="bits_per_byte",
-        progress=_PROGRESS,
-        higher_is_better=False,
-        caveats=_CAVEATS,
-    )
-
-
-def gpt_pretrain_spread() -> Suite:
-    """Measure, at the settings of revision 1, what the saved layer tokens are worth.
-
-    Cost: 6 runs of about 4 minutes of one core.
-    """
-    return _spread(replace(_FIRST, suite="gpt_pretrain_spread"), seeds=(101, 102))
-
-
-def gpt_pretrain_spread_2() -> Suite:
-    """Measure, at the settings of revision 2, what the saved layer tokens are worth.
-
-    What the shortened baseline loses is the effect that the margin of `gpt_pretrain` comes from.
-    Cost: 9 runs of about 4 minutes of one core.
-    """
-    baseline = replace(
-        _BASELINE, suite="gpt_pretrain_spread_2", eval_split="validation", eval_windows=256
-    )
-    return _spread(baseline, seeds=(110, 111, 112))
-
-
-def _spread(baseline: Experiment, *, seeds: tuple[int, ...]) -> Suite:
-    chosen = ("baseline", "random_ltd", "shortened_baseline")
-    arms = pretraining_arms(baseline, _RAMP, num_layers=_NUM_LAYERS)
-    return Suite(
-        name=baseline.suite,
-        question="What are the saved layer tokens of gpt_pretrain worth, and how much do paired "
-        "differences vary?",
-        arms=tuple(arm for arm in arms if arm.arm in chosen),
-        seeds=seeds,
-        primary="bits_per_byte",
-        progress=_PROGRESS,
-        higher_is_better=False,
-        caveats=_CAVEATS,
-    )
+RAMP = KeptLength(start=64, full=256, ramp_steps=280)
 
 
 def gpt_pretrain_cpu() -> Suite:
     """Pretrain a small decoder on WikiText-2: random-LTD with LayerToken LR, taken apart.
 
     Paper: section 5.1 (GPT-3 1.3B on the Pile, zero-shot 42.5 with a third less layer tokens).
-    Cost: 30 runs of about 5 minutes of one core. Expected from the pilots: random-LTD beats the
+    Cost: 35 runs of about 5 minutes of one core. Expected from the pilots: random-LTD beats the
     baseline, the shortened baseline loses to it; how much of that is the learning rate is open.
+
+    The last arm was declared when the others had finished: the peak rate is one at which dropping
+    is stable, and the baseline may bear more. Expected: better than the baseline by about 0.01, as
+    on seed 0 of revision 1, and still worse than random-LTD.
     """
-    baseline = replace(_BASELINE, tasks=_TASKS, task_rows=200)
+    baseline = replace(BASELINE, tasks=_TASKS, task_rows=200)
+    higher = replace(baseline.optimization, peak_lr=2e-3)
     return Suite(
         name="gpt_pretrain",
         question=_QUESTION,
-        arms=pretraining_arms(baseline, _RAMP, num_layers=_NUM_LAYERS),
+        arms=(
+            *pretraining_arms(baseline, RAMP, num_layers=NUM_LAYERS),
+            replace(baseline, arm="baseline_higher_peak", optimization=higher),
+        ),
         seeds=(0, 1, 2, 3, 4),
         primary="bits_per_byte",
-        progress=_PROGRESS,
+        progress=PROGRESS,
         higher_is_better=False,
         margin=0.02,
         margin_reason="less than half of what the saved layer tokens are worth: without them the "
-        "baseline lost 0.0382, 0.0462 and 0.0425 bits per byte (gpt_pretrain_spread_2, seeds 110 "
-        "to 112); four standard deviations of random-LTD's paired differences there (+0.0223, "
-        "+0.0323 and +0.0272)",
-        caveats=(*_CAVEATS, _ZERO_SHOT_CAVEAT),
+        "baseline lost 0.0383, 0.0462 and 0.0425 bits per byte (gpt_pretrain_spread_2, seeds 110 "
+        "to 112), 0.0423 on average; four standard deviations of random-LTD's paired differences "
+        "there (+0.0223, +0.0323 and +0.0272)",
+        caveats=(*CAVEATS, _ZERO_SHOT_CAVEAT, _PEAK_CAVEAT),
     )
 
 
@@ -187,7 +129,7 @@ def gpt_pretrain_gpu() -> Suite:
     not piloted.
     """
     baseline = replace(
-        _BASELINE,
+        BASELINE,
         tier="gpu",
         model="gpt2-28m",
         data="novels-and-wikitext-2",
@@ -196,7 +138,7 @@ def gpt_pretrain_gpu() -> Suite:
         batch=64,
         steps=800,
         kept=KeptLength(start=1024, full=1024, ramp_steps=0),
-        optimization=replace(_BASELINE.optimization, peak_lr=1e-3, warmup_steps=80, minimum=0.005),
+        optimization=replace(BASELINE.optimization, peak_lr=1e-3, warmup_steps=80, minimum=0.005),
         eval_windows=1024,
         curve_windows=64,
         curve_every=50,
@@ -210,7 +152,7 @@ def gpt_pretrain_gpu() -> Suite:
         ),
         seeds=(0, 1, 2, 3, 4),
         primary="bits_per_byte",
-        progress=_PROGRESS,
+        progress=PROGRESS,
         higher_is_better=False,
         margin=0.02,
         margin_reason="that of the `cpu` tier: no pilot was run at this size",
@@ -218,7 +160,8 @@ def gpt_pretrain_gpu() -> Suite:
             "Model: a GPT-2 of 28 M parameters (12 layers, 384 wide, 1,024 tokens) from scratch.",
             "Data: 52 M tokens, under three epochs of a hundred English novels and WikiText-2 raw, "
             "whole novels held out.",
-            _ZERO_SHOT_CAVEAT,
+            "Zero-shot: the ten of the paper's 19 tasks whose rows come in a package, and all of "
+            "them; the bits of the right answer are what is compared.",
         ),
     )
 
@@ -226,7 +169,7 @@ def gpt_pretrain_gpu() -> Suite:
 def gpt_pretrain_smoke() -> Suite:
     """Run the path of `gpt_pretrain` in seconds, on nothing but files of this repository."""
     baseline = replace(
-        _BASELINE,
+        BASELINE,
         tier="smoke",
         model="gpt2-toy",
         data="repository-prose",
@@ -235,7 +178,7 @@ def gpt_pretrain_smoke() -> Suite:
         batch=4,
         steps=12,
         kept=KeptLength(start=32, full=32, ramp_steps=0),
-        optimization=replace(_BASELINE.optimization, peak_lr=3e-3, warmup_steps=2),
+        optimization=replace(BASELINE.optimization, peak_lr=3e-3, warmup_steps=2),
         precision="no",
         eval_windows=8,
         curve_windows=8,
@@ -249,7 +192,7 @@ def gpt_pretrain_smoke() -> Suite:
         arms=pretraining_arms(baseline, KeptLength(start=8, full=32, ramp_steps=8), num_layers=4),
         seeds=(0,),
         primary="bits_per_byte",
-        progress=_PROGRESS,
+        progress=PROGRESS,
         higher_is_better=False,
         margin=0.01,
         margin_reason="the smoke tier shows that the path runs; its numbers mean nothing",
