@@ -102,6 +102,7 @@ def plan_lines(suite: Suite, machine: Machine) -> Iterator[str]:
     )
     yield from _space(first, parameters, max(c.tokens for c in costs), machine)
     yield from _assumptions(first, machine)
+    yield from suite.caveats
 
 
 def _arm_cost(experiment: Experiment, cost: TransformerCost) -> ArmCost:

@@ -13,7 +13,7 @@ import pandas as pd
 from eval.data.task_packages import PACKAGED
 from eval.errors import UserError
 
-__all__ = ["AVERAGED", "TASK_DATA", "TaskData", "table", "task_data"]
+__all__ = ["AVERAGED", "TASK_DATA", "TaskData", "notes", "table", "task_data"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,12 @@ def table() -> pd.DataFrame:
         for e in TASK_DATA.values()
     ]
     columns = ["task", "dataset", "config", "split", "rows", "metric", "chance", "package"]
-    return pd.DataFrame(rows, columns=[*columns, "licence", "note"])
+    return pd.DataFrame(rows, columns=[*columns, "licence"])
+
+
+def notes() -> list[str]:
+    """Return what there is to know of a task's data beyond the table, a line each."""
+    return [f"{entry.task}: {entry.note}" for entry in TASK_DATA.values() if entry.note]
 
 
 _NUMBERED = "a few questions have three or five answers"

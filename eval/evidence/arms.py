@@ -24,7 +24,7 @@ ARMS = {
     "shortened_baseline": Arm(label="shortened baseline", color="#d55e00", dash=(4, 1.5)),
     "lr_control": Arm(label="LR control", color="#009e73", dash=(1.2, 1.2)),
     "baseline_higher_peak": Arm(label="baseline, higher peak LR", color="#999999", dash=(1.2, 1.2)),
-    "random_ltd_step_lr": Arm(label="random-LTD, step LR", color="#56b4e9", dash=(4, 1.5)),
+    "random_ltd_step_lr": Arm(label="random-LTD, LR by steps", color="#56b4e9", dash=(4, 1.5)),
     "random_ltd_equal_layer_tokens": Arm(
         label="random-LTD, equal layer tokens", color="#cc79a7", dash=(6, 1, 1, 1)
     ),

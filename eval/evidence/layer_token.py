@@ -73,9 +73,9 @@ def contrast_table(suite: Suite, records: Sequence[Record]) -> pd.DataFrame:
 def contrast_sentence(suite: Suite, records: Sequence[Record]) -> str:
     """Say what LayerToken LR changes, and how much of the gain its curve alone explains."""
     said = {
-        (TREATMENT, STEP_LR): "LayerToken LR in place of the step LR, while dropping",
+        (TREATMENT, STEP_LR): "LayerToken LR in place of LR by steps, while dropping",
         (CONTROL, BASELINE): "LayerToken's curve alone, nothing dropped",
-        (STEP_LR, BASELINE): "dropping alone, under the step LR",
+        (STEP_LR, BASELINE): "dropping alone, with LR by steps",
         (TREATMENT, HIGHER): "the method against a baseline with a higher peak rate",
     }
     parts = [
@@ -87,11 +87,11 @@ def contrast_sentence(suite: Suite, records: Sequence[Record]) -> str:
 
 
 def layer_token_verdict(suite: Suite, records: Sequence[Record]) -> str:
-    """Say whether LayerToken LR is better than the step LR while dropping, and by how much."""
+    """Say whether LayerToken LR is better than LR by steps while dropping, and by how much."""
     found = _differences(suite, records, TREATMENT, STEP_LR)
     if not found:
         return "no evidence: no seed has finished under both learning rates"
-    what = f"LayerToken LR against the step LR, n = {len(found)}: {_written(found)}"
+    what = f"LayerToken LR against LR by steps, n = {len(found)}: {_written(found)}"
     if len(found) < ENOUGH_SEEDS:
         return f"no evidence (n < {ENOUGH_SEEDS}); {what}"
     low, high = interval(found.values()).low, interval(found.values()).high

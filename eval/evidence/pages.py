@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 
-from eval.evidence.arms import arm_looks
 from eval.evidence.layer_token import (
     contrast_sentence,
     contrast_table,
@@ -14,7 +12,8 @@ from eval.evidence.layer_token import (
     layer_token_verdict,
 )
 from eval.evidence.paper import Claim, load_claims
-from eval.evidence.stats import BASELINE, judge
+from eval.evidence.sentences import size_sentence, time_sentence
+from eval.evidence.stats import judge
 from eval.evidence.tables import (
     AGREEMENT_RULE,
     HEADLINE,
@@ -24,7 +23,12 @@ from eval.evidence.tables import (
     to_markdown,
     yours_beside_committed,
 )
-from eval.evidence.zero_shot import averages_line, has_tasks, zero_shot_table
+from eval.evidence.zero_shot import (
+    averages_line,
+    has_tasks,
+    zero_shot_sentence,
+    zero_shot_table,
+)
 from eval.record import Record
 from eval.spec import Suite
 
@@ -93,7 +97,9 @@ def declared(suite: Suite) -> str:
     lines = [f"**{suite.question}**\n", f"Primary measurement: {suite.primary}; "]
     if suite.margin is not None:
         lines[1] += f"margin {suite.margin:g}: {suite.margin_reason}.\n"
-    return "\n".join([*lines, *(f"- {note}" for note in (_setting(suite), *suite.caveats)), "", ""])
+    return "\n".join(
+        [*lines, *(f"- {note}" for note in (size_sentence(suite), *suite.caveats)), "", ""]
+    )
 
 
 def headline(parts: Sequence[Part]) -> str:
@@ -107,7 +113,7 @@ def headline(parts: Sequence[Part]) -> str:
         f"(results/summary/{name}-{part.tier}-curves.svg)\n"
         for part in parts
     ]
-    figures += [time for part in parts if (time := _time(part))]
+    figures += [time for part in parts if (time := time_sentence(part.tier, part.records))]
     details = f"Details: [{name}](results/summary/{name}.md).\n"
     return "\n".join([*lines, *figures, details])
 
@@ -120,6 +126,7 @@ def suite_page(parts: Sequence[Part], figures: dict[str, str]) -> str:
         table = suite_table(part.suite, part.records)
         rest = table.filter(["arm", *(name for name in table if name not in HEADLINE)])
         lines += [f"## Tier {part.tier}\n", *_answer(part)]
+        lines += [f"Left out: {line}.\n" for line in part.left_out]
         if part.suite.margin is not None:
             lines += [f"Margin: {part.suite.margin:g}; {part.suite.margin_reason}.\n"]
         lines += ["Cost, and measurements that decide nothing (means over the seeds):\n"]
@@ -149,42 +156,10 @@ def _answer(part: Part) -> list[str]:
     lines += [f"**{part.conclusion}**\n", to_markdown(shown)]
     if has_contrasts(part.records):
         lines.append(f"{contrast_sentence(part.suite, part.records)}\n")
-    notes = [_setting(part.suite), *part.suite.caveats]
+    if has_tasks(part.records):
+        lines.append(f"{zero_shot_sentence(part.suite, part.records)}\n")
+    notes = [size_sentence(part.suite), *part.suite.caveats]
     return lines + [f"- {note}" for note in notes] + [""]
-
-
-def _setting(suite: Suite) -> str:
-    """Say how large the runs are, from the baseline's and random-LTD's specifications."""
-    e = suite.arms[0]
-    ramps = sorted({a.kept for a in suite.arms if a.kept.ramp}, key=lambda k: (k.ramp, k.start))
-    kept = " or ".join(f"{k.start} to {k.full} over {k.ramp} {k.unit}" for k in ramps)
-    precision = {"no": "float32", "bf16": "bfloat16 autocast on float32 weights"}[e.precision]
-    return (
-        f"Size: {e.steps} steps of {e.batch} x {e.length} tokens, {precision}, "
-        f"{e.optimization.shape} learning rate after {e.optimization.warmup_steps} steps; "
-        f"random-LTD keeps {kept}; measured on {e.eval_windows} windows of the "
-        f"{e.eval_split} split."
-    )
-
-
-def _time(part: Part) -> str:
-    """Say how long the arms trained, in CPU time, which counts what runs side by side apart."""
-    seconds: dict[str, list[float]] = {}
-    for record in part.records:
-        if record.cost is not None:
-            seconds.setdefault(record.experiment.arm, []).append(record.cost.train_cpu_s)
-    means = {arm: median(values) for arm, values in seconds.items()}
-    saved = [
-        f"{look.label} {1 - means[arm] / means[BASELINE]:.1%}"
-        for arm, look in arm_looks(means).items()
-        if arm != BASELINE and BASELINE in means
-    ]
-    if not saved:
-        return ""
-    return (
-        f"CPU time of training saved against the baseline at tier {part.tier} (medians over "
-        f"the seeds; runs shared the machine, so descriptive only): {', '.join(saved)}.\n"
-    )
 
 
 def _parts_of_the_method(part: Part) -> list[str]:
@@ -229,5 +204,8 @@ def _beside_paper(part: Part) -> list[str]:
         for claim in load_claims()
         if claim.suite == part.suite.name
     ]
-    told = "Beside the authors' numbers. Models, data and tokenizers differ: the direction of a "
-    return [f"{told}change compares, its value does not.\n", to_markdown(table), *claims, ""]
+    told = (
+        "Beside the authors' numbers. Models, data and tokenizers differ: the direction of a "
+        "change compares, its value does not. What was not measured here has no row of ours.\n"
+    )
+    return [told, to_markdown(table), *claims, ""]

@@ -13,7 +13,7 @@ from eval.evidence.arms import arm_looks
 from eval.evidence.formatting import number, percent
 from eval.evidence.grid import common, finished, value_of
 from eval.evidence.intervals import interval
-from eval.evidence.stats import BASELINE, paired
+from eval.evidence.stats import BASELINE, TREATMENT, paired
 from eval.record import Measurement, Record
 from eval.spec import Suite
 
@@ -29,6 +29,7 @@ __all__ = [
     "tasks_of",
     "with_error",
     "zero_shot_data",
+    "zero_shot_sentence",
     "zero_shot_table",
 ]
 
@@ -142,6 +143,22 @@ def zero_shot_table(suite: Suite, records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame([*rows, mean])
 
 
+def zero_shot_sentence(suite: Suite, records: Sequence[Record]) -> str:
+    """Say on how many tasks random-LTD's right answers cost less than the baseline's."""
+    data: Any = zero_shot_data(suite, records)
+    rows = data[(data["arm"] == TREATMENT) & (data["measurement"] == FEWER_BITS)]
+    if "low" not in rows or rows.empty:
+        return "Zero-shot: one seed, so nothing can be said of a task."
+    better, worse = sum(rows["low"] > 0), sum(rows["high"] < 0)
+    names = [f"{task}/{ANSWER_BITS}" for task in rows["task"]]
+    mean = _cells(records, TREATMENT, "", names)[""]
+    return (
+        f"Zero-shot, in bits of the right answer per byte: random-LTD is better than the baseline "
+        f"on {better} of {len(rows)} tasks, worse on {worse}, undecided on the others; mean of the "
+        f"tasks {mean}."
+    )
+
+
 def _cells(records: Sequence[Record], arm: str, label: str, names: Sequence[str]) -> dict[str, str]:
     """Return the baseline's value, or an arm's difference to it."""
     runs = [r for r in records if r.experiment.arm == arm and r.status == "ok"]
@@ -182,7 +199,7 @@ def _not_whole(tasks: Mapping[str, Any]) -> str:
     part = [t for t in AVERAGED if t in tasks and tasks[t]["rows"] < tasks[t]["rows_published"]]
     said = [f"without {', '.join(absent)}"] * bool(absent)
     said += [f"the first rows only of {', '.join(part)}"] * bool(part)
-    whole = f"No average: the paper's is over {len(AVERAGED)} whole tasks"
+    whole = f"No average score as the paper's, which is over {len(AVERAGED)} whole tasks"
     return f"{whole}; here {'; '.join(said)}.\n" if said else ""
 
 
@@ -202,4 +219,4 @@ def with_error(measurement: Measurement) -> str:
     value, error = measurement.value, measurement.standard_error
     if measurement.unit == "fraction":
         return f"{100 * value:.1f} ({100 * error:.1f}) %"
-    return f"{value:.4g} ({error:.2g})"
+    return f"{number(value)} ({error:.2g})"

@@ -67,8 +67,11 @@ def _scores(axes: Axes, data: Any, tasks: Sequence[str], looks: dict[str, Arm]) 
         pale = {"color": look.color, "alpha": 0.55}
         axes.barh(places, 100 * rows["mean"], height=height * 0.9, zorder=2, **pale)
         _interval(axes, places, 100 * rows, look)
+    highest = data.groupby("task")["mean"].max()
     chance = dict(zip(data["task"], data["chance"], strict=True))
     for place, task in enumerate(tasks):
+        if highest[task] == 0:
+            axes.text(0.6, place, "0 in every run", va="center", fontsize=8, color=_INK)
         if not pd.isna(chance[task]):
             line = (100 * chance[task], place - 0.42, place + 0.42)
             axes.vlines(*line, color=_INK, linewidth=1.6, zorder=5)

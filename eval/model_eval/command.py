@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from eval.data.fetch import sha256_of
-from eval.data.task_data import AVERAGED, table, task_data
+from eval.data.task_data import AVERAGED, notes, table, task_data
 from eval.errors import UserError
 from eval.evidence.formatting import to_markdown
 from eval.evidence.zero_shot import average_line, score_table
@@ -24,6 +24,7 @@ def eval_model(options: Namespace) -> int:
     """Score a model; the tasks that cannot be had are named, the others still run."""
     if options.model is None:
         print(to_markdown(table()))
+        print("\n".join(notes()))
         return 0
     if options.record and is_dirty() is not False:
         raise UserError("--record needs a clean git checkout; commit first, or leave it out")

@@ -25,13 +25,13 @@ from tests.eval.test_zero_shot import checkpoint, put
 
 __all__ = ["checkpoint"]
 
+NO_AVERAGE = "No average score as the paper's, which is over 19 whole tasks"
+
 
 @pytest.fixture(autouse=True)
 def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the test its own `out` and `results`; let nothing be asked of a network."""
-    monkeypatch.setattr(command, "OUT", tmp_path / "out")
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
-    monkeypatch.setenv("RLTD_LOCAL", "")  # which --folder sets, and the test puts back
     monkeypatch.setattr("eval.data.task_root.fetch", refuse)
     return tmp_path
 
@@ -89,7 +89,7 @@ def test_a_folder_is_scored_and_the_missing_tasks_are_named(
     assert (lambada[1], lambada[4], lambada[7]) == ("lambada_openai", "first 4 of 5,153", "")
     (scores,) = load_scores(stores / "out")
     bits = scores.measurements["copa/answer_bits_per_byte"]
-    assert copa[8] == f"{bits.value:.4g} ({bits.standard_error:.2g})"
+    assert copa[8] == f"{bits.value:.4f} ({bits.standard_error:.2g})"
     assert copa[6].startswith(f"{100 * scores.measurements['copa/acc'].value:.1f} (")
     (average,) = [line for line in said if line.startswith("No average")]
     assert "over 19 whole tasks; here without hellaswag, triviaqa" in average
@@ -186,8 +186,8 @@ def test_a_number_that_is_not_finite_leaves_nothing_behind(tmp_path: Path) -> No
     ("tasks", "rows", "said"),
     [
         ((*AVERAGED, "wikitext"), None, "Average of the 19 tasks: 9.0. "),
-        (AVERAGED[1:], None, "No average: the paper's is over 19 whole tasks; here without hella"),
-        (AVERAGED, 277, "No average: the paper's is over 19 whole tasks; here the first rows only"),
+        (AVERAGED[1:], None, f"{NO_AVERAGE}; here without hellaswag."),
+        (AVERAGED, 277, f"{NO_AVERAGE}; here the first rows only of hellaswag"),
     ],
 )
 def test_the_average_is_of_all_whole_tasks_or_of_none(

@@ -13,7 +13,7 @@ import pytest
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from eval.data.assets import ASSETS
-from eval.data.task_data import AVERAGED, TASK_DATA, table, task_data
+from eval.data.task_data import AVERAGED, TASK_DATA, notes, table, task_data
 from eval.data.task_packages import PACKAGED, package_rows, wikitext_pages
 from eval.data.task_releases import RELEASED, released_rows
 from eval.errors import UserError
@@ -81,13 +81,16 @@ def test_an_unknown_task_names_the_known_ones() -> None:
 def test_the_table_has_a_row_for_each_task() -> None:
     made = table()
     assert list(made["task"]) == list(TASK_DATA)
-    columns = "task dataset config split rows metric chance package licence note"
+    columns = "task dataset config split rows metric chance package licence"
     assert list(made.columns) == columns.split()
     packaged = {t for t, yes in zip(made["task"], made["package"], strict=True) if yes == "yes"}
     assert packaged == set(HUB) == set(PACKAGED)
     assert all(made["licence"])
     assert made.set_index("task").loc["arc_easy", "rows"] == 2_376
     assert made.set_index("task").loc["hellaswag", "config"] == ""
+    assert [line.partition(": ")[0] for line in notes()] == [
+        task for task in TASK_DATA if TASK_DATA[task].note
+    ]
 
 
 def test_every_file_of_the_asset_is_a_task_and_of_the_evaluated_split() -> None:

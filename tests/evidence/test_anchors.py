@@ -89,7 +89,7 @@ def test_the_page_has_every_model_and_the_headline_those_with_published_scores()
     assert "Scored 2026-01-02 with lm-eval 0.4.13; sha256 of the weights abc." in page
     assert "Not evaluated: race: no data from package; run this\n" in page
     assert page.count("Published in: Table 1 (third-party notes).") == 1
-    assert "No average: " in page
+    assert "No average score" in page
     assert "known, float32:" in block
     assert "mine" not in block
 

@@ -128,7 +128,7 @@ def test_only_seeds_of_both_arms_are_compared() -> None:
 def test_the_sentence_says_what_the_rate_and_its_curve_change() -> None:
     suite, records = evidence()
     said = contrast_sentence(suite, records)
-    assert said.startswith("Taken apart, in bits/byte: LayerToken LR in place of the step LR")
+    assert said.startswith("Taken apart, in bits/byte: LayerToken LR in place of LR by steps")
     for arm, against in (
         ("random_ltd", STEP_LR),
         ("lr_control", "baseline"),
@@ -141,7 +141,7 @@ def test_the_claim_about_the_rate_is_judged_by_the_rate_alone() -> None:
     suite, records = evidence()
     found = interval(differences(records, "random_ltd", STEP_LR))
     assert found.low > 0
-    told = f"LayerToken LR against the step LR, n = 5: {found} bits/byte"
+    told = f"LayerToken LR against LR by steps, n = 5: {found} bits/byte"
     assert layer_token_verdict(suite, records) == f"supported in direction; {told}"
     turned = layer_token_verdict(dataclasses.replace(suite, higher_is_better=True), records)
     assert turned.startswith("contradicted; ")

@@ -28,6 +28,7 @@ from eval.evidence.zero_shot import (
     score_table,
     tasks_of,
     zero_shot_data,
+    zero_shot_sentence,
     zero_shot_table,
 )
 from eval.evidence.zero_shot_plots import bars_data, plot_zero_shot
@@ -237,7 +238,7 @@ def test_the_scores_of_one_model_stand_beside_chance() -> None:
     bits = first.measurements["wikitext/bits_per_byte"].value
     assert (
         table.loc["wikitext", "right answer, bits per byte (standard error)"]
-        == f"{bits:.4g} (0.01)"
+        == f"{bits:.4f} (0.01)"
     )
 
 
@@ -262,3 +263,21 @@ def test_a_suites_average_is_every_arms_over_its_seeds() -> None:
     whole[-1].provenance["zero_shot"]["tasks"]["rte"]["rows"] = 200
     assert averages_line(whole).endswith("here the first rows only of rte.\n")
     assert averages_line(whole[:1]).startswith("Average of the 19 tasks: baseline 40.0 (n = 1).")
+
+
+def test_the_sentence_counts_tasks_by_their_intervals() -> None:
+    suite, records = evidence()
+    said = zero_shot_sentence(suite, records)
+    assert "better than the baseline on 3 of 3 tasks, worse on 0, undecided" in said
+    mean = interval(differences(records, "random_ltd", CHOSEN))
+    assert said.endswith(f"mean of the tasks {mean}.")
+    swapped = {"baseline": "random_ltd", "random_ltd": "baseline"}
+    turned = [
+        dataclasses.replace(
+            r, experiment=dataclasses.replace(r.experiment, arm=swapped[r.experiment.arm])
+        )
+        for r in records
+        if r.experiment.arm in swapped
+    ]
+    assert "on 0 of 3 tasks, worse on 3" in zero_shot_sentence(suite, turned)
+    assert zero_shot_sentence(*evidence(seeds=(1,))).startswith("Zero-shot: one seed")

@@ -1,0 +1,55 @@
+"""Sentences about a suite's runs: how large they are, and how long they took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from eval.evidence.arms import arm_looks
+from eval.evidence.formatting import percent
+from eval.evidence.stats import BASELINE
+from eval.record import Record
+from eval.spec import Suite
+
+__all__ = ["size_sentence", "time_sentence"]
+
+_SHAPES = {"constant": "constant", "linear": "linear to its minimum", "cosine": "a cosine to it"}
+
+
+def size_sentence(suite: Suite) -> str:
+    """Say how large the runs are, from the baseline's and random-LTD's specifications."""
+    e = suite.arms[0]
+    ramps = sorted({a.kept for a in suite.arms if a.kept.ramp}, key=lambda k: (k.ramp, k.start))
+    kept = " or ".join(f"{k.start} to {k.full} over {k.ramp} {k.unit}" for k in ramps)
+    precision = {"no": "float32", "bf16": "bfloat16 autocast on float32 weights"}[e.precision]
+    return (
+        f"Size: {e.steps} steps of {e.batch} x {e.length} tokens, {precision}, "
+        f"learning rate {e.optimization.peak_lr:g} after {e.optimization.warmup_steps} warmup "
+        f"steps, then {_SHAPES[e.optimization.shape]}; "
+        f"random-LTD keeps {kept}; measured on {e.eval_windows} windows of the "
+        f"{e.eval_split} split."
+    )
+
+
+def time_sentence(tier: str, records: Sequence[Record]) -> str:
+    """Say how long the arms trained, in CPU time, which counts what runs side by side apart."""
+    seconds: dict[str, dict[int, float]] = {}
+    for record in records:
+        if record.cost is not None:
+            seconds.setdefault(record.experiment.arm, {})[record.seed] = record.cost.train_cpu_s
+    full = seconds.pop(BASELINE, {})
+    ratios = {
+        arm: [seeds[seed] / full[seed] for seed in seeds if seed in full]
+        for arm, seeds in seconds.items()
+    }
+    saved = [
+        f"{look.label} {percent(1 - median(ratios[arm]))}"
+        for arm, look in arm_looks(seconds).items()
+        if ratios[arm]
+    ]
+    if not saved:
+        return ""
+    return (
+        f"CPU time of training saved against the baseline at tier {tier} (paired by "
+        f"seed, medians; runs shared the machine, so descriptive only): {', '.join(saved)}.\n"
+    )
