@@ -23,6 +23,9 @@ def overview() -> Iterator[str]:
         for tier in tiers.declared:
             declared = suite(name, tier)
             yield f"{name} [{tier}]"
+            if refusal := _refusal(declared.arms[0]):
+                yield f"  {refusal}"
+                continue
             for experiment in declared.arms:
                 yield f"  {experiment.arm:30} {_arm_line(declared, experiment)}"
 
@@ -39,12 +42,16 @@ def run_state(store: Path, experiment: Experiment, seed: int) -> str:
     return f"at step {int(checkpoint.name.removeprefix('step-'))}" if checkpoint else "-"
 
 
-def _arm_line(declared: Suite, experiment: Experiment) -> str:
-    """Say what is done; of data in a folder of the user's, only what lies there identifies runs."""
+def _refusal(experiment: Experiment) -> str:
+    """Say why nothing can be told: only what lies in a user's folder identifies runs on it."""
     try:
-        run_key(experiment, declared.seeds[0])
+        run_key(experiment, 0)
     except UserError as error:
-        return f"cannot say: {error}"
+        return f"cannot say ({experiment.model} on {experiment.data}): {error}"
+    return ""
+
+
+def _arm_line(declared: Suite, experiment: Experiment) -> str:
     parts = []
     for label, store in (("committed", RESULTS), ("yours", OUT)):
         states = {seed: run_state(store, experiment, seed) for seed in declared.seeds}

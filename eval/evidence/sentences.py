@@ -13,7 +13,7 @@ from eval.spec import Suite
 
 __all__ = ["size_sentence", "time_sentence"]
 
-_SHAPES = {"constant": "constant", "linear": "linear to its minimum", "cosine": "a cosine to it"}
+_SHAPES = {"constant": "constant", "linear": "linear decay", "cosine": "cosine decay"}
 
 
 def size_sentence(suite: Suite) -> str:
