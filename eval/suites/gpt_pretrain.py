@@ -45,9 +45,9 @@ _ZERO_SHOT_CAVEAT = (
     "answer are what is compared."
 )
 _PEAK_CAVEAT = (
-    "One peak rate, 1.4e-3, for all arms but the last, chosen where the arms that drop are stable: "
-    "at 2e-3 after 40 warmup steps (revision 1, seed 0, the same test split) random-LTD fell "
-    "behind by 0.060, and the settings were changed."
+    "One peak rate, 1.4e-3, for all arms but *higher peak LR* (2e-3), chosen where dropping is "
+    "stable: at 2e-3 after 40 warmup steps (revision 1, seed 0, the same test split) random-LTD "
+    "fell behind by 0.060, and the settings were changed."
 )
 PROGRESS = ("start_bits_per_byte", "validation_bits_per_byte")
 
