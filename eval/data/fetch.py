@@ -55,7 +55,7 @@ def asset_folder(wanted: Asset) -> Path:
 
 
 def is_fetched(wanted: Asset) -> bool:
-    """Whether an asset is in the cache, with every file of the size it was unpacked to."""
+    """Whether an asset's files are all in the cache, each of the size it was unpacked to."""
     folder = asset_folder(wanted)
     manifest = folder / "manifest.json"
     if not manifest.exists():
@@ -64,7 +64,9 @@ def is_fetched(wanted: Asset) -> bool:
         sizes = json.loads(manifest.read_text())["sizes"]
     except ValueError:  # cut short by a crash of the machine
         return False
-    return all((folder / n).exists() and (folder / n).stat().st_size == sizes[n] for n in sizes)
+    wanted_files = set(wanted.members.values()) <= sizes.keys()
+    whole = all((folder / n).exists() and (folder / n).stat().st_size == sizes[n] for n in sizes)
+    return wanted_files and whole
 
 
 @contextmanager

@@ -1,0 +1,136 @@
+"""GLUE: the eight tasks of the paper's average, and SNLI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eval.errors import UserError
+
+__all__ = ["COLUMNS", "GLUE", "GlueTask", "glue_task"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GlueTask:
+    """One task: its columns, its classes, and how it is scored."""
+
+    name: str
+    """Configuration on the hub."""
+    first: str
+    second: str | None
+    """Column of the second sentence, where there is one."""
+    classes: int
+    """Number of classes; 1 where a score is predicted (STS-B)."""
+    metrics: tuple[str, ...]
+    """The official ones; the first is what the paper's average takes."""
+    train_rows: int
+    """Published numbers of rows."""
+    validation_rows: tuple[int, ...]
+    validation: tuple[str, ...] = ("validation",)
+    """Splits that are reported; MNLI has two."""
+
+
+# Paper: section 5.2 for the metric of each column; counts are those of the GLUE release.
+GLUE: dict[str, GlueTask] = {
+    task.name: task
+    for task in (
+        GlueTask(
+            name="mnli",
+            first="premise",
+            second="hypothesis",
+            classes=3,
+            metrics=("accuracy",),
+            train_rows=392_702,
+            validation_rows=(9_815, 9_832),
+            validation=("validation_matched", "validation_mismatched"),
+        ),
+        GlueTask(
+            name="qqp",
+            first="question1",
+            second="question2",
+            classes=2,
+            metrics=("accuracy", "f1"),
+            train_rows=363_846,
+            validation_rows=(40_430,),
+        ),
+        GlueTask(
+            name="qnli",
+            first="question",
+            second="sentence",
+            classes=2,
+            metrics=("accuracy",),
+            train_rows=104_743,
+            validation_rows=(5_463,),
+        ),
+        GlueTask(
+            name="sst2",
+            first="sentence",
+            second=None,
+            classes=2,
+            metrics=("accuracy",),
+            train_rows=67_349,
+            validation_rows=(872,),
+        ),
+        GlueTask(
+            name="cola",
+            first="sentence",
+            second=None,
+            classes=2,
+            metrics=("matthews_correlation",),
+            train_rows=8_551,
+            validation_rows=(1_043,),
+        ),
+        GlueTask(
+            name="stsb",
+            first="sentence1",
+            second="sentence2",
+            classes=1,
+            metrics=("spearman", "pearson"),
+            train_rows=5_749,
+            validation_rows=(1_500,),
+        ),
+        GlueTask(
+            name="mrpc",
+            first="sentence1",
+            second="sentence2",
+            classes=2,
+            metrics=("accuracy", "f1"),
+            train_rows=3_668,
+            validation_rows=(408,),
+        ),
+        GlueTask(
+            name="rte",
+            first="sentence1",
+            second="sentence2",
+            classes=2,
+            metrics=("accuracy",),
+            train_rows=2_490,
+            validation_rows=(277,),
+        ),
+        # Not of GLUE: MNLI's kind of pairs, for the source that has no other ones.
+        GlueTask(
+            name="snli",
+            first="premise",
+            second="hypothesis",
+            classes=3,
+            metrics=("accuracy",),
+            train_rows=99_890,
+            validation_rows=(9_824,),
+            validation=("test",),
+        ),
+    )
+}
+COLUMNS = (
+    *("mnli/validation_matched", "mnli/validation_mismatched", "qqp", "qnli", "sst2", "cola"),
+    *("stsb", "mrpc", "rte"),
+)
+"""The nine columns whose mean is the GLUE score of the paper."""
+
+
+def glue_task(name: str) -> GlueTask:
+    """Look a task up by name.
+
+    Raises: UserError with the known names.
+    """
+    if name not in GLUE:
+        raise UserError(f"unknown GLUE task {name!r}; known are {', '.join(GLUE)}")
+    return GLUE[name]
