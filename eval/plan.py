@@ -14,6 +14,7 @@ from eval.errors import UserError
 from eval.models import MODELS, weights_folder
 from eval.processes import refuse_uneven
 from eval.scratch import SCRATCH
+from eval.scratch_encoder import SCRATCH_ENCODERS
 from eval.spec import Experiment, Suite
 from eval.torchvision_repair import ensure_torchvision
 from rltd_core import TransformerCost
@@ -21,10 +22,21 @@ from rltd_core.stack import dropping_layers, find_stack, transformer_cost
 
 ensure_torchvision()
 
-from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    GPT2Config,
+)
 
 __all__ = ["ArmCost", "Machine", "arm_costs", "plan_lines"]
 
+_KINDS: dict[str, Any] = {
+    "language": AutoModelForCausalLM,
+    "labels": AutoModelForSequenceClassification,
+    "masked": AutoModelForMaskedLM,
+}
 _HUB_SHAPES = {"gpt2": {}, "gpt2-medium": {"n_embd": 1024, "n_layer": 24, "n_head": 16}}
 """What the configurations on the hub change of GPT2Config's defaults."""
 _PEAK_TFLOPS = {"bf16": 989.0, "no": 67.0}
@@ -122,7 +134,7 @@ def _model_cost(experiment: Experiment) -> tuple[TransformerCost, int]:
     """Return what a model costs and its number of parameters; no weights are made."""
     config = _config(experiment.model)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = _KINDS[experiment.objective].from_config(config)
     stack = find_stack(model)
     dropping = dropping_layers(len(stack.layers), None)
     parameters = sum(p.numel() for p in model.parameters())
@@ -132,10 +144,12 @@ def _model_cost(experiment: Experiment) -> tuple[TransformerCost, int]:
 def _config(name: str) -> Any:
     if name in SCRATCH:
         return SCRATCH[name].config()
+    if name in SCRATCH_ENCODERS:
+        return SCRATCH_ENCODERS[name].config(dropout=0.0)
     if name in _HUB_SHAPES:
         return GPT2Config(**_HUB_SHAPES[name])
     packaged = MODELS[name].asset if name in MODELS else None
-    if name == "tiny-llama":
+    if name in ("tiny-llama", "tiny-bert"):
         return AutoConfig.from_pretrained(weights_folder(name, "checkout"))
     if packaged is not None and is_fetched(asset(packaged)):
         return AutoConfig.from_pretrained(weights_folder(name, "package"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from eval.data.glue import glue_identity
 from eval.data.text import corpus_identity
 from eval.models import model_identity
 from eval.paths import ROOT
@@ -54,9 +55,10 @@ def asset_hashes(experiment: Experiment) -> dict[str, str]:
     A package asset is its pinned sha256, a hub repository its name and revision, anything local
     the sha256 of its content.
     """
+    identity = glue_identity if experiment.objective == "labels" else corpus_identity
     return {
         "model": model_identity(experiment.model, experiment.source),
-        "data": corpus_identity(experiment.data, experiment.source),
+        "data": identity(experiment.data, experiment.source),
     }
 
 

@@ -15,7 +15,7 @@ from eval.pool import Job, Pool
 from eval.provenance import is_dirty
 from eval.record import Record, failed_path, load_record, load_records, record_path
 from eval.spec import Experiment, Suite
-from eval.tasks.language import prepare
+from eval.tasks.of import prepare
 
 __all__ = ["job_folder", "plan", "run", "run_suite", "stored"]
 

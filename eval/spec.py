@@ -15,7 +15,15 @@ __all__ = ["Experiment", "Optimization", "Suite", "Tier", "content_key"]
 Tier = Literal["smoke", "cpu", "gpu", "paper"]
 
 _ADDED_LATER = {
-    "": {"tasks": (), "task_rows": None, "checkpointing": False},
+    "": {
+        "tasks": (),
+        "task_rows": None,
+        "checkpointing": False,
+        "objective": "language",
+        "protected": 0,
+        "padding_aware": False,
+        "dropout": None,
+    },
     "kept": {"ramp_tokens": None, "rounding": "exact"},
     "optimization": {"clock_kept": None, "authors_form": False},
 }
@@ -80,10 +88,11 @@ class Experiment:
     precision: Literal["no", "bf16"]
     """Autocast of the forward; weights and optimizer state are float32."""
     eval_split: str
-    eval_windows: int
-    """Windows of `length` tokens of the evaluated split that the final measurement reads."""
+    eval_windows: int | None
+    """Windows of `length` tokens, or examples, of the evaluated split that the final measurement
+    reads; None for all."""
     curve_windows: int
-    """Windows of the validation split read for each point of the curve."""
+    """Windows of the validation split, or examples held out, read for each point of the curve."""
     curve_every: int
     """Optimizer steps between two points of the curve."""
     tasks: tuple[str, ...] = ()
@@ -92,6 +101,14 @@ class Experiment:
     """Rows of each task that are read, the first ones; None for all."""
     checkpointing: bool = False
     """Activation checkpointing: layers run again in the backward, to save memory."""
+    objective: Literal["language", "labels", "masked"] = "language"
+    """What is learned: the next token of a text, the labels of a GLUE task, or masked tokens."""
+    protected: int = 0
+    """First positions that are never dropped, such as [CLS]."""
+    padding_aware: bool = False
+    """Draw padding only where a sample has fewer real tokens than are kept."""
+    dropout: float | None = None
+    """Of the model; None for its own."""
 
     def __post_init__(self) -> None:
         if self.kept.full != self.length:

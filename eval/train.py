@@ -1,7 +1,4 @@
-"""The one training loop, on accelerate. Arms differ by their `Experiment`, never by code.
-
-Letters: B batch, S sequence, N windows.
-"""
+"""The one training loop, on accelerate. Arms differ by their `Experiment`, never by code."""
 
 from __future__ import annotations
 
@@ -20,12 +17,12 @@ from accelerate.utils import DataLoaderConfiguration
 from torch.utils.data import DataLoader, Dataset
 
 from eval.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from eval.data.windows import Windows
 from eval.errors import RunFailed
 from eval.optimization import make_optimizer, make_scheduler
 from eval.processes import agree, num_processes, refuse_uneven
 from eval.seeding import seed_everything, stream
 from eval.spec import Experiment
+from eval.tasks.task import Batch, Examples, Trainable
 from rltd_core import RandomLTD
 
 __all__ = ["Interrupted", "Journal", "TrainingRun", "batch_order"]
@@ -55,8 +52,8 @@ class Journal:
 class TrainingRun:
     """One experiment with one seed, from its first step or its latest checkpoint to its last.
 
-    `validate` returns the validation loss in nats per token. `on_step(journal)` is called after
-    every optimizer step. `should_stop` is asked between steps.
+    The task gives examples, loss and validation loss. `on_step(journal)` is called after every
+    optimizer step. `should_stop` is asked between steps.
 
     Several processes share every batch and take the same steps; the main one saves. Their global
     generators are seeded alike, so dropout's masks repeat between them; random-LTD's draws do not.
@@ -69,9 +66,8 @@ class TrainingRun:
         experiment: Experiment,
         seed: int,
         model: Any,
-        train_NS: Windows,
+        task: Trainable,
         *,
-        validate: Callable[[Any], float],
         folder: Path,
         on_step: Callable[[Journal], None],
         should_stop: Callable[[], bool],
@@ -82,8 +78,8 @@ class TrainingRun:
         seed_everything(seed)
         self.experiment, self.seed = experiment, seed
         self.journal = Journal()
-        self._order = batch_order(len(train_NS), experiment.steps * experiment.batch, seed)
-        self._train_NS, self._validate, self._folder = train_NS, validate, folder
+        self._order = batch_order(len(task.examples), experiment.steps * experiment.batch, seed)
+        self._task, self._folder = task, folder
         self._on_step, self._should_stop = on_step, should_stop
         self._checkpoint_every_s = checkpoint_every_s
         self._accelerator = Accelerator(
@@ -98,7 +94,13 @@ class TrainingRun:
         self._tracking = tensorboard is not None
         if experiment.checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
-        self.ltd = RandomLTD(model, experiment.kept, seed=seed)
+        self.ltd = RandomLTD(
+            model,
+            experiment.kept,
+            seed=seed,
+            protected=experiment.protected,
+            padding_aware=experiment.padding_aware,
+        )
         optimizer = make_optimizer(model, experiment.optimization)
         self._lr = make_scheduler(experiment, optimizer, self.ltd)
         self._model, self._optimizer = self._accelerator.prepare(model, optimizer)
@@ -142,7 +144,7 @@ class TrainingRun:
         self._accelerator.end_training()
         return self._model
 
-    def _step(self, batches: list[torch.Tensor]) -> None:
+    def _step(self, batches: list[Batch]) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         lr = float(self._lr.get_last_lr()[0])
         loss = self._forward_backward(batches)
@@ -161,11 +163,11 @@ class TrainingRun:
         self._point(train_loss=loss, lr=lr, kept=kept)
         self._on_step(journal)
 
-    def _forward_backward(self, batches: list[torch.Tensor]) -> float:
+    def _forward_backward(self, batches: list[Batch]) -> float:
         losses = []
-        for ids_BS in batches:
+        for batch in batches:
             with self._accelerator.accumulate(self._model):
-                loss = self._model(input_ids=ids_BS, labels=ids_BS, use_cache=False).loss
+                loss = self._task.loss(self._model, batch)
                 self._accelerator.backward(loss)
                 if self._accelerator.sync_gradients:
                     self._accelerator.clip_grad_norm_(
@@ -180,17 +182,17 @@ class TrainingRun:
             )
         return mean
 
-    def _batches(self) -> Iterable[list[torch.Tensor]]:
+    def _batches(self) -> Iterable[list[Batch]]:
         """Yield the remaining optimizer steps, each as the list of its forwards."""
-        order = self._order[self.journal.step * self.experiment.batch :]
+        done = self.journal.step * self.experiment.batch
         loader = DataLoader(
-            _InOrder(self._train_NS, order),
+            _InOrder(self._task.examples, self._order, done),
             batch_size=self.experiment.batch // self.experiment.accumulation,
             generator=torch.Generator(),  # else the loader draws from the global one
         )
-        step: list[torch.Tensor] = []
-        for ids_BS in self._accelerator.prepare(loader):
-            step.append(ids_BS)
+        step: list[Batch] = []
+        for batch in self._accelerator.prepare(loader):
+            step.append(batch)
             if len(step) == self.experiment.accumulation:
                 yield step
                 step = []
@@ -209,7 +211,7 @@ class TrainingRun:
             "lr": lr,
             "kept": kept,
             "train_loss": train_loss,
-            "val_nll": self._validate(self._model) if evaluated else None,
+            "val_nll": self._task.validation_loss(self._model) if evaluated else None,
         }
         journal.curve.append(row)
         if self._tracking:
@@ -250,17 +252,18 @@ class TrainingRun:
         return self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=True)
 
 
-class _InOrder(Dataset[torch.Tensor]):
-    """The windows in the order of training, read when they are needed."""
+class _InOrder(Dataset[Batch]):
+    """The examples in the order of training, from `done` samples on, read when they are needed."""
 
-    def __init__(self, windows: Windows, order: np.ndarray) -> None:
-        self._windows, self._order = windows, order
+    def __init__(self, examples: Examples, order: np.ndarray, done: int) -> None:
+        self._examples, self._order, self._done = examples, order, done
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._order) - self._done
 
-    def __getitem__(self, place: int) -> torch.Tensor:
-        return torch.from_numpy(self._windows[self._order[place]].astype(np.int64))
+    def __getitem__(self, number: int) -> Batch:
+        place = self._done + number
+        return self._examples.example(int(self._order[place]), place)
 
 
 def batch_order(num_windows: int, num_samples: int, seed: int) -> np.ndarray:

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 
 from eval.errors import UserError
 from eval.spec import Suite, Tier
+from eval.suites.bert import (
+    GLUE_QUESTION,
+    PRETRAIN_QUESTION,
+    bert_glue_smoke,
+    bert_pretrain_smoke,
+)
 from eval.suites.gpt import (
     gpt_finetune_cpu,
     gpt_finetune_pilot,
@@ -75,6 +81,8 @@ SUITES: dict[str, Declared] = {
         "Does pretraining with random-LTD reach the baseline's loss at the paper's smaller size?",
         {"paper": gpt_pretrain_paper_350m},
     ),
+    "bert_glue_sst2": Declared(GLUE_QUESTION.format("SST-2"), {"smoke": bert_glue_smoke}),
+    "bert_pretrain": Declared(PRETRAIN_QUESTION, {"smoke": bert_pretrain_smoke}),
     **{
         name: Declared(QUESTION, {"paper": declared})
         for name, declared in FINETUNE_PAPER.items()

@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from eval.data.task_root import task_root
 from eval.data.windows import Windows, corpus_windows
@@ -20,10 +20,11 @@ from eval.models import tokenizer_of
 from eval.record import Measurement
 from eval.spec import Experiment
 from eval.tasks.perplexity import WindowScores, score_windows, token_bytes
+from eval.tasks.task import Batch, Findings
 from eval.tasks.zero_shot import ZeroShot, zero_shot
 from eval.train import batch_order
 
-__all__ = ["TASK_SOURCES", "Findings", "LanguageTask", "prepare"]
+__all__ = ["TASK_SOURCES", "LanguageTask", "WindowExamples", "prepare"]
 
 _EVAL_BATCH = 4
 TASK_SOURCES = {
@@ -35,13 +36,18 @@ TASK_SOURCES = {
 """Where a run's zero-shot tasks come from, by the source of its model and data."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
-    """What a trained model was measured to do."""
+class WindowExamples:
+    """Windows of tokens as examples: each position but the last predicts the next."""
 
-    measurements: dict[str, Measurement]
-    zero_shot: ZeroShot | None
-    wall_s: float
+    def __init__(self, ids_NS: Windows) -> None:
+        self._ids_NS = ids_NS
+
+    def __len__(self) -> int:
+        return len(self._ids_NS)
+
+    def example(self, number: int, place: int) -> Batch:
+        """Return a window; it draws nothing."""
+        return {"input_ids": torch.from_numpy(self._ids_NS[number].astype(np.int64))}
 
 
 class LanguageTask:
@@ -50,43 +56,54 @@ class LanguageTask:
     def __init__(self, experiment: Experiment) -> None:
         self._experiment, self._tokenizer = experiment, tokenizer_of(experiment)
         windows = {split: self._windows(split) for split in _splits(experiment)}
-        self.train_NS = windows["train"]
+        self.examples = WindowExamples(windows["train"])
         self._curve_NS = windows["validation"][: experiment.curve_windows]
         self._test_NS = windows[experiment.eval_split][: experiment.eval_windows]
         self._byte_lengths = token_bytes(self._tokenizer, len(self._tokenizer))
 
-    def validate(self, model: Any) -> WindowScores:
-        """Score the windows of the curve."""
-        return self._score(model, self._curve_NS)
+    def loss(self, model: Any, batch: Batch) -> torch.Tensor:
+        """Return the mean negative log-likelihood of the next tokens, in nats."""
+        ids_BS = batch["input_ids"]
+        return model(input_ids=ids_BS, labels=ids_BS, use_cache=False).loss
 
-    def measure(self, model: Any, start: WindowScores) -> Findings:
-        """Measure the trained model; `start` is what `validate` said before training.
+    def validation_loss(self, model: Any) -> float:
+        """Return the mean negative log-likelihood on the windows of the curve, in nats."""
+        return self._score(model, self._curve_NS).nll
+
+    def start(self, model: Any) -> dict[str, Measurement]:
+        """Measure the untrained model on the windows of the curve."""
+        found = self._score(model, self._curve_NS).measurements("validation")
+        return {"start_bits_per_byte": found["bits_per_byte"]}
+
+    def measure(self, model: Any) -> Findings:
+        """Measure the trained model.
 
         Raises: RunFailed for a number that is not finite; UserError if a zero-shot task cannot be
             had: a record without it would stay so.
         """
         begin = time.perf_counter()
-        measurements = {
-            **self._score(model, self._test_NS).measurements(self._experiment.eval_split),
-            "start_bits_per_byte": start.measurements("validation")["bits_per_byte"],
-            "validation_bits_per_byte": self.validate(model).measurements("validation")[
-                "bits_per_byte"
-            ],
-        }
+        test = self._score(model, self._test_NS).measurements(self._experiment.eval_split)
+        curve = self._score(model, self._curve_NS).measurements("validation")
+        measurements = {**test, "validation_bits_per_byte": curve["bits_per_byte"]}
         zero = self._zero_shot(model)
         measurements |= {} if zero is None else zero.measurements()
         for name, measurement in measurements.items():
             if not math.isfinite(measurement.value):
                 raise RunFailed(f"{name} of the trained model is not a finite number: it diverged")
         seconds = time.perf_counter() - begin
-        return Findings(measurements=measurements, zero_shot=zero, wall_s=seconds)
+        return Findings(
+            measurements=measurements,
+            examples=None if zero is None else zero.examples,
+            origin={} if zero is None else {"zero_shot": zero.origin()},
+            wall_s=seconds,
+        )
 
     def hashes(self, seed: int) -> dict[str, str]:
         """Return what must agree between the arms of a seed.
 
         The order of batches is that of the first epoch: the same for every arm, however long.
         """
-        num = len(self.train_NS)
+        num = len(self.examples)
         order = batch_order(num, num, seed)
         return {"evaluated_text": _hash(self._test_NS), "batch_order": _hash(order)}
 

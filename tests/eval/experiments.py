@@ -18,6 +18,7 @@ from eval.models import load_causal_model, load_tokenizer
 from eval.record import Record
 from eval.spec import Experiment, Optimization
 from eval.suites import suite
+from eval.tasks.language import WindowExamples
 from eval.tasks.perplexity import score_windows, token_bytes
 from eval.train import Journal, TrainingRun
 from rltd_core import KeptLength
@@ -71,6 +72,22 @@ def validation_loss(model: Any) -> float:
     ).nll
 
 
+class Prose:
+    """The repository's prose, for the training loop alone."""
+
+    def __init__(self, length: int) -> None:
+        self.examples = WindowExamples(windows(length=length))
+
+    def loss(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the mean negative log-likelihood."""
+        ids_BS = batch["input_ids"]
+        return model(input_ids=ids_BS, labels=ids_BS, use_cache=False).loss
+
+    def validation_loss(self, model: Any) -> float:
+        """Return the loss on four windows."""
+        return validation_loss(model)
+
+
 def training(
     experiment: Experiment,
     folder: Path,
@@ -94,8 +111,7 @@ def training(
         experiment,
         seed,
         model,
-        windows(length=experiment.length),
-        validate=validation_loss,
+        Prose(experiment.length),
         folder=folder,
         on_step=crash,
         should_stop=lambda: run.journal.step == stop_before,

@@ -14,7 +14,7 @@ from eval.data.fetch import sha256_of
 from eval.errors import UserError
 from eval.models import (
     MODELS,
-    CausalModel,
+    Pretrained,
     load_causal_model,
     load_tokenizer,
     weights_folder,
@@ -50,7 +50,7 @@ def packaged(
     members = {"pack/tiny.gguf": "model.gguf"}
     asset = declare(monkeypatch, content, name="tiny-gguf", members=members)
     put_by_hand(cache, asset, content)
-    entry = CausalModel(name="tiny-gguf", asset="tiny-gguf", hub=("someone/tiny", "main"))
+    entry = Pretrained(name="tiny-gguf", asset="tiny-gguf", hub=("someone/tiny", "main"))
     monkeypatch.setitem(MODELS, "tiny-gguf", entry)
     return folder
 

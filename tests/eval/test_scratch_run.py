@@ -127,8 +127,7 @@ def by_hand(wanted: Experiment, folder: Path) -> Any:
         wanted,
         0,
         model,
-        task.train_NS,
-        validate=lambda m: 0.0,
+        task,
         folder=folder,
         on_step=lambda journal: None,
         should_stop=lambda: False,
@@ -208,7 +207,9 @@ def test_runs_find_tokenizer_and_tokens_prepared(
     assert {p: p.stat().st_mtime_ns for p in cache.rglob("*") if p.is_file()} == before
     tokenizer = tokenizer_of(ARMS["baseline"])
     train = corpus_windows(tokenizer, "repository-prose", "train", "checkout", 32)
-    assert task.train_NS[:].tolist() == train[:].tolist()
+    assert len(task.examples) == len(train)
+    for number, ids_S in enumerate(train):
+        assert task.examples.example(number, 0)["input_ids"].tolist() == ids_S.tolist()
 
 
 def test_a_folder_of_shards_holds_every_token_in_the_models_vocabulary(cache: Path) -> None:
