@@ -18,7 +18,7 @@ from eval.errors import UserError
 from eval.paths import cache_dir
 from eval.seeding import stream
 
-__all__ = ["SCRATCH", "Scratch", "initialise", "train_bpe", "trained_tokenizer"]
+__all__ = ["SCRATCH", "Scratch", "byte_level_bpe", "initialise", "train_bpe", "trained_tokenizer"]
 
 END = "<|endoftext|>"
 
@@ -128,11 +128,22 @@ def train_bpe(texts: Any, vocabulary: int, *, end: str) -> PreTrainedTokenizerFa
 
     Raises: UserError if the texts do not make as many.
     """
+    bpe = byte_level_bpe(texts, vocabulary, special=[end])
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=end, pad_token=end)
+
+
+def byte_level_bpe(texts: Any, vocabulary: int, *, special: Any) -> Any:
+    """Train a byte-level BPE of exactly `vocabulary` tokens, the special ones first.
+
+    Raises: UserError if the texts do not make as many.
+    """
     bpe = ByteLevelBPETokenizer()
-    bpe.train_from_iterator(texts, vocab_size=vocabulary, special_tokens=[end], show_progress=False)
+    bpe.train_from_iterator(
+        texts, vocab_size=vocabulary, special_tokens=special, show_progress=False
+    )
     if bpe.get_vocab_size() != vocabulary:
         raise UserError(
             f"the text makes a vocabulary of {bpe.get_vocab_size()} tokens, not of {vocabulary}; "
             "take a longer text, or a model with another vocabulary"
         )
-    return PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, eos_token=end, pad_token=end)
+    return bpe._tokenizer

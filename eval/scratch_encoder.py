@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import ByteLevelBPETokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from eval.data.fetch import publish
 from eval.data.text import corpus_identity, load_documents
-from eval.errors import UserError
 from eval.paths import cache_dir
+from eval.scratch import byte_level_bpe
 from eval.seeding import stream
 
 __all__ = [
@@ -116,23 +115,15 @@ def train_encoder_bpe(texts: Any, vocabulary: int) -> PreTrainedTokenizerFast:
 
     Raises: UserError if the texts do not make as many tokens.
     """
-    bpe = ByteLevelBPETokenizer()
     special = list(_SPECIAL)
-    bpe.train_from_iterator(
-        texts, vocab_size=vocabulary, special_tokens=special, show_progress=False
-    )
-    if bpe.get_vocab_size() != vocabulary:
-        raise UserError(
-            f"the text makes a vocabulary of {bpe.get_vocab_size()} tokens, not of {vocabulary}; "
-            "take a longer text, or a model with another vocabulary"
-        )
-    bpe._tokenizer.post_processor = TemplateProcessing(
+    bpe = byte_level_bpe(texts, vocabulary, special=special)
+    bpe.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(token, special.index(token)) for token in ("[CLS]", "[SEP]")],
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=bpe._tokenizer,
+        tokenizer_object=bpe,
         pad_token="[PAD]",
         cls_token="[CLS]",
         sep_token="[SEP]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -18,6 +19,10 @@ from eval.provenance import is_dirty, origin
 from eval.tasks.zero_shot import zero_shot
 
 __all__ = ["eval_model"]
+
+
+_ENCODERS = {"bert", "roberta", "distilbert", "electra"}
+"""Types that transformers would load as decoders all the same, with a head that knows nothing."""
 
 
 def eval_model(options: Namespace) -> int:
@@ -77,9 +82,16 @@ def checkpoint_folder(model: str) -> Path:
             f"{model!r} is no folder, no repository OWNER/NAME of the hub, and none of "
             f"{', '.join(MODELS)}"
         )
+    if _model_type(folder) in _ENCODERS:
+        raise UserError(f"{model} is an encoder: it gives a text no likelihood; name a decoder")
     if not list(folder.glob("*.safetensors")):
         raise UserError(f"{folder} has no *.safetensors; save the model with save_pretrained")
     return folder
+
+
+def _model_type(folder: Path) -> str | None:
+    config = folder / "config.json"
+    return json.loads(config.read_text()).get("model_type") if config.is_file() else None
 
 
 def _tasks(names: list[str]) -> list[str]:

@@ -19,8 +19,9 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from eval.data.glue import Labelled, load_labelled
-from eval.errors import RunFailed
+from eval.errors import RunFailed, UserError
 from eval.execute import execute
+from eval.model_eval.command import checkpoint_folder
 from eval.models import model_of, tokenizer_of
 from eval.record import Record
 from eval.spec import Experiment
@@ -232,3 +233,9 @@ def test_a_model_that_diverged_is_a_failed_run(task: ClassificationTask) -> None
         model.classifier.bias.fill_(math.inf)
     with pytest.raises(RunFailed, match="not finite"):
         task.measure(model)
+
+
+def test_an_encoder_is_not_scored_as_a_decoder(tmp_path: Path, cache: Path) -> None:
+    carried_out(BASELINE, tmp_path, export=tmp_path / "model")
+    with pytest.raises(UserError, match="is an encoder: it gives a text no likelihood"):
+        checkpoint_folder(str(tmp_path / "model"))
