@@ -108,9 +108,9 @@ def model_of(experiment: Experiment, seed: int) -> Any:
             SCRATCH_ENCODERS[experiment.model], seed, experiment.dropout or 0.0
         )
     if experiment.objective == "labels":
-        folder = weights_folder(experiment.model, experiment.source)
+        folder = weights_folder(experiment.model, experiment.weights_source)
         return load_classifier(folder, glue_task(experiment.data).classes, seed, experiment.dropout)
-    return load_causal_model(experiment.model, experiment.source)
+    return load_causal_model(experiment.model, experiment.weights_source)
 
 
 def tokenizer_of(experiment: Experiment) -> Any:
@@ -118,9 +118,9 @@ def tokenizer_of(experiment: Experiment) -> Any:
     e, encoder = experiment, SCRATCH_ENCODERS.get(experiment.model)
     scratch = encoder or SCRATCH.get(e.model)
     if scratch is None:
-        return load_tokenizer(e.model, e.source)
+        return load_tokenizer(e.model, e.weights_source)
     if scratch.tokenizer is not None:
-        return load_tokenizer(scratch.tokenizer, e.source)
+        return load_tokenizer(scratch.tokenizer, e.weights_source)
     if encoder is not None:
         return AutoTokenizer.from_pretrained(trained_encoder_tokenizer(encoder, e.data, e.source))
     return AutoTokenizer.from_pretrained(trained_tokenizer(SCRATCH[e.model], e.data, e.source))

@@ -57,7 +57,7 @@ def asset_hashes(experiment: Experiment) -> dict[str, str]:
     """
     identity = glue_identity if experiment.objective == "labels" else corpus_identity
     return {
-        "model": model_identity(experiment.model, experiment.source),
+        "model": model_identity(experiment.model, experiment.weights_source),
         "data": identity(experiment.data, experiment.source),
     }
 

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from eval.errors import UserError
 from rltd_core import KeptLength
 
-__all__ = ["Experiment", "Optimization", "Suite", "Tier", "content_key"]
+__all__ = ["Experiment", "Optimization", "Source", "Suite", "Tier", "content_key"]
 
 Tier = Literal["smoke", "cpu", "gpu", "paper"]
+Source = Literal["package", "hub", "local", "checkout"]
 
 _ADDED_LATER = {
     "": {
@@ -23,6 +24,7 @@ _ADDED_LATER = {
         "protected": 0,
         "padding_aware": False,
         "dropout": None,
+        "model_source": None,
     },
     "kept": {"ramp_tokens": None, "rounding": "exact"},
     "optimization": {"clock_kept": None, "authors_form": False},
@@ -73,7 +75,7 @@ class Experiment:
     """Raised when the suite's code changes its numbers; part of the key."""
     model: str
     data: str
-    source: Literal["package", "hub", "local", "checkout"]
+    source: Source
     """Where model and data come from; `checkout`: made from files of this repository."""
     length: int
     """Tokens in a training sequence."""
@@ -109,6 +111,13 @@ class Experiment:
     """Draw padding only where a sample has fewer real tokens than are kept."""
     dropout: float | None = None
     """Of the model; None for its own."""
+    model_source: Source | None = None
+    """Where the model comes from, if not from where the data does."""
+
+    @property
+    def weights_source(self) -> Source:
+        """Return where the model and its tokenizer come from."""
+        return self.model_source or self.source
 
     def __post_init__(self) -> None:
         if self.kept.full != self.length:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from eval.errors import UserError
 from eval.spec import Suite, Tier
@@ -13,6 +14,7 @@ from eval.suites.bert import (
     bert_glue_smoke,
     bert_pretrain_smoke,
 )
+from eval.suites.bert_glue import FINETUNINGS, bert_glue_pilot
 from eval.suites.gpt import (
     gpt_finetune_cpu,
     gpt_finetune_pilot,
@@ -82,6 +84,14 @@ SUITES: dict[str, Declared] = {
         {"paper": gpt_pretrain_paper_350m},
     ),
     "bert_glue_sst2": Declared(GLUE_QUESTION.format("SST-2"), {"smoke": bert_glue_smoke}),
+    **{
+        f"bert_glue_{name}_pilot": Declared(
+            f"Which settings serve the arms of bert_glue_{name}?",
+            {"cpu": partial(bert_glue_pilot, name)},
+        )
+        for name in FINETUNINGS
+        if name != "sst2_full"  # it takes the settings of sst2
+    },
     "bert_pretrain": Declared(PRETRAIN_QUESTION, {"smoke": bert_pretrain_smoke}),
     **{
         name: Declared(QUESTION, {"paper": declared})
