@@ -61,8 +61,8 @@ def load_labelled(name: str, split: str, source: str) -> Labelled:
     """Return the examples of a task's split.
 
     `train` lacks the rows whose text is also in a reported split, and `held_out`: rows of the
-    training set, the same for all seeds, for curves and for choosing settings. The other splits
-    are the published ones.
+    training set, the same for all seeds, for curves and for choosing settings, in an order of
+    chance (files may have one label after the other). The other splits are the published ones.
 
     Raises: UserError for an unknown task or split, or a source that does not have it.
     """
@@ -77,7 +77,7 @@ def load_labelled(name: str, split: str, source: str) -> Labelled:
     clean = without_leaks(_labelled(task, _rows(task, "train", source)), reported, parts=parts)
     count = min(_MOST_HELD_OUT, len(clean) // _HELD_OUT)
     order = stream(f"held-out rows of {name}", 0).permutation(len(clean))
-    return clean.at(np.sort(order[:count] if split == "held_out" else order[count:]))
+    return clean.at(order[:count] if split == "held_out" else np.sort(order[count:]))
 
 
 @cache
