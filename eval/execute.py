@@ -16,23 +16,20 @@ from typing import Any
 import pandas as pd
 import torch
 
+from eval.data.fetch import publish, sha256_of
 from eval.errors import RunFailed, UserError
-from eval.models import model_of
+from eval.identity import run_key, trained_folder
 from eval.outputs import write_curve, write_examples
 from eval.processes import agree, from_main, is_main, num_processes
-from eval.provenance import asset_hashes, provenance
+from eval.provenance import provenance
 from eval.record import Cost, Record, failed_path, record_path, write_record
-from eval.spec import Experiment, content_key
+from eval.spec import Experiment
+from eval.starts import model_of, pretrained_sha256
 from eval.tasks.of import task_of
 from eval.tasks.task import Task
 from eval.train import Interrupted, Journal, TrainingRun
 
-__all__ = ["execute", "run_key"]
-
-
-def run_key(experiment: Experiment, seed: int) -> str:
-    """Return the identity of a run: the hash of spec, seed and assets."""
-    return content_key(experiment, seed, asset_hashes(experiment))
+__all__ = ["execute"]
 
 
 def execute(
@@ -95,12 +92,14 @@ def _train_and_measure(
     training: TrainingRun, task: Task, model: Any, key: str, export: Path | None
 ) -> tuple[Record, pd.DataFrame | None] | None:
     experiment, seed = training.experiment, training.seed
-    initial_weights, start = _weights_hash(model), task.start(model)
+    hashes, start = _starting_hashes(model, experiment, seed), task.start(model)
     trained = training()
     if not is_main():
         return None
     if export is not None:
         task.export(trained, export)
+    if experiment.keep:
+        hashes["trained_weights"] = _keep(task, trained, trained_folder(experiment, seed))
     found = task.measure(trained)
     origin = {**provenance(experiment), "processes": num_processes(), **found.origin}
     record = Record(
@@ -111,11 +110,7 @@ def _train_and_measure(
         provenance=origin,
         cost=_cost(training, experiment, found.wall_s),
         measurements={**found.measurements, **start},
-        hashes={
-            "initial_weights": initial_weights,
-            "batches": training.journal.batches,
-            **task.hashes(seed),
-        },
+        hashes={**hashes, "batches": training.journal.batches, **task.hashes(seed)},
         curve=None,
     )
     return record, found.examples
@@ -161,6 +156,21 @@ def _failed(experiment: Experiment, seed: int, key: str) -> Record:
         curve=None,
         error=traceback.format_exc(),
     )
+
+
+def _starting_hashes(model: Any, experiment: Experiment, seed: int) -> dict[str, str]:
+    """Return what the run begins with; only weights that are the arm's own may differ in a pair."""
+    pretrained = pretrained_sha256(experiment, seed)
+    if pretrained is not None:
+        return {"pretrained_weights": pretrained}
+    return {"initial_weights": _weights_hash(model)}
+
+
+def _keep(task: Task, trained: Any, folder: Path) -> str:
+    """Keep a trained model for the runs that begin with it; return its weights' sha256."""
+    with publish(folder) as partial:
+        task.export(trained, partial)
+        return sha256_of(partial / "model.safetensors")
 
 
 def _weights_hash(model: Any) -> str:

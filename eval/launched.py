@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from eval.errors import UserError
-from eval.execute import execute, run_key
+from eval.execute import execute
+from eval.identity import run_key
 from eval.paths import OUT, RESULTS
 from eval.processes import from_main, is_main, join
 from eval.provenance import is_dirty

@@ -11,12 +11,10 @@ import torch
 
 from eval.data.assets import asset
 from eval.data.fetch import fetch, publish, sha256_of
-from eval.data.glue_tasks import glue_task
 from eval.data.hub import local_copy
 from eval.data.text import load_split
 from eval.errors import UserError
 from eval.paths import cache_dir
-from eval.spec import Experiment
 from eval.torchvision_repair import ensure_torchvision
 
 ensure_torchvision()
@@ -24,13 +22,8 @@ ensure_torchvision()
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
-from eval.classifier import load_classifier  # noqa: E402
-from eval.scratch import SCRATCH, initialise, trained_tokenizer  # noqa: E402
-from eval.scratch_encoder import (  # noqa: E402
-    SCRATCH_ENCODERS,
-    initialise_encoder,
-    trained_encoder_tokenizer,
-)
+from eval.scratch import SCRATCH  # noqa: E402
+from eval.scratch_encoder import SCRATCH_ENCODERS  # noqa: E402
 from eval.tiny import make_tiny_bert, make_tiny_llama  # noqa: E402
 
 __all__ = [
@@ -41,8 +34,6 @@ __all__ = [
     "load_folder",
     "load_tokenizer",
     "model_identity",
-    "model_of",
-    "tokenizer_of",
     "weights_folder",
     "weights_sha256",
 ]
@@ -97,33 +88,6 @@ MODELS: dict[str, Pretrained] = {
 
 
 _TINY = {"tiny-llama": make_tiny_llama, "tiny-bert": make_tiny_bert}
-
-
-def model_of(experiment: Experiment, seed: int) -> Any:
-    """Return the model that a run begins with; from scratch, the seed gives its weights."""
-    if experiment.model in SCRATCH:
-        return initialise(SCRATCH[experiment.model], seed)
-    if experiment.model in SCRATCH_ENCODERS:
-        return initialise_encoder(
-            SCRATCH_ENCODERS[experiment.model], seed, experiment.dropout or 0.0
-        )
-    if experiment.objective == "labels":
-        folder = weights_folder(experiment.model, experiment.weights_source)
-        return load_classifier(folder, glue_task(experiment.data).classes, seed, experiment.dropout)
-    return load_causal_model(experiment.model, experiment.weights_source)
-
-
-def tokenizer_of(experiment: Experiment) -> Any:
-    """Return the model's tokenizer; a model from scratch may have one trained on its corpus."""
-    e, encoder = experiment, SCRATCH_ENCODERS.get(experiment.model)
-    scratch = encoder or SCRATCH.get(e.model)
-    if scratch is None:
-        return load_tokenizer(e.model, e.weights_source)
-    if scratch.tokenizer is not None:
-        return load_tokenizer(scratch.tokenizer, e.weights_source)
-    if encoder is not None:
-        return AutoTokenizer.from_pretrained(trained_encoder_tokenizer(encoder, e.data, e.source))
-    return AutoTokenizer.from_pretrained(trained_tokenizer(SCRATCH[e.model], e.data, e.source))
 
 
 @cache

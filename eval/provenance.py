@@ -12,13 +12,11 @@ from typing import Any
 
 import torch
 
-from eval.data.glue import glue_identity
-from eval.data.text import corpus_identity
-from eval.models import model_identity
+from eval.identity import asset_hashes
 from eval.paths import ROOT
 from eval.spec import Experiment
 
-__all__ = ["asset_hashes", "is_dirty", "origin", "provenance"]
+__all__ = ["is_dirty", "origin", "provenance"]
 
 _PACKAGES = (
     "torch",
@@ -46,19 +44,6 @@ def origin() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "hardware": _hardware(),
-    }
-
-
-def asset_hashes(experiment: Experiment) -> dict[str, str]:
-    """Return what identifies a run's model and data, as far as it is known without a download.
-
-    A package asset is its pinned sha256, a hub repository its name and revision, anything local
-    the sha256 of its content.
-    """
-    identity = glue_identity if experiment.objective == "labels" else corpus_identity
-    return {
-        "model": model_identity(experiment.model, experiment.weights_source),
-        "data": identity(experiment.data, experiment.source),
     }
 
 

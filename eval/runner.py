@@ -9,15 +9,19 @@ from pathlib import Path
 import torch
 
 from eval.errors import UserError
-from eval.execute import run_key
+from eval.identity import run_key
 from eval.paths import OUT, RESULTS
 from eval.pool import Job, Pool
 from eval.provenance import is_dirty
 from eval.record import Record, failed_path, load_record, load_records, record_path
 from eval.spec import Experiment, Suite
+from eval.starts import is_trained
 from eval.tasks.of import prepare
 
 __all__ = ["job_folder", "plan", "run", "run_suite", "stored"]
+
+_AGAIN = OUT / "pretraining"
+"""Store of the runs that were only needed for their trained models."""
 
 
 def run(suite: Suite, *, seeds: Sequence[int] | None = None, retrain: bool = False) -> list[Record]:
@@ -64,8 +68,10 @@ def run_suite(
         jobs = [replace(job, export=_export_folder(job)) for job in jobs]
     if jobs:
         torch.set_num_threads(1)
-        for experiment in experiments:
-            prepare(experiment)
+        if first := _pretraining(jobs):
+            _prepare(first)
+            Pool(first, store=_AGAIN, workers=workers, tensorboard=False).run("pretraining")
+        _prepare(jobs)
         Pool(jobs, store=store, workers=workers, tensorboard=tensorboard).run(suite.name)
     return [_finished(store, e, seed) for e in experiments for seed in seeds]
 
@@ -89,12 +95,35 @@ def plan(
     return jobs
 
 
+def _pretraining(jobs: Sequence[Job]) -> list[Job]:
+    """Return the runs whose trained models the jobs begin with and the cache lacks.
+
+    Those with a record were trained elsewhere, or the cache was emptied: they are trained again,
+    and what they measure is left out of every report.
+    """
+    found: dict[str, Job] = {}
+    for job in jobs:
+        first = job.experiment.pretrained
+        if first is None or is_trained(first, job.seed):
+            continue
+        key = run_key(first, job.seed)
+        record_path(_AGAIN, first, job.seed, key).unlink(missing_ok=True)
+        failed_path(record_path(_AGAIN, first, job.seed, key)).unlink(missing_ok=True)
+        found[key] = Job(first, job.seed, job_folder(_AGAIN, first, job.seed, key))
+    return list(found.values())
+
+
+def _prepare(jobs: Sequence[Job]) -> None:
+    for experiment in dict.fromkeys(job.experiment for job in jobs):
+        prepare(experiment)
+
+
 def job_folder(store: Path, experiment: Experiment, seed: int, key: str) -> Path:
     """Return where a run keeps checkpoints, progress and log until it is done.
 
     A run for the record never continues one that is not: that may come from uncommitted code.
     """
-    work = OUT / ("work" if store == OUT else "recording")
+    work = OUT / {OUT: "work", _AGAIN: "again"}.get(store, "recording")
     return work / experiment.suite / f"{experiment.arm}-seed{seed}-{key}"
 
 

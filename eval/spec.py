@@ -25,6 +25,8 @@ _ADDED_LATER = {
         "padding_aware": False,
         "dropout": None,
         "model_source": None,
+        "pretrained": None,
+        "keep": False,
     },
     "kept": {"ramp_tokens": None, "rounding": "exact"},
     "optimization": {"clock_kept": None, "authors_form": False},
@@ -113,6 +115,10 @@ class Experiment:
     """Of the model; None for its own."""
     model_source: Source | None = None
     """Where the model comes from, if not from where the data does."""
+    pretrained: Experiment | None = None
+    """The run, of the same seed, whose trained weights this one begins with."""
+    keep: bool = False
+    """Keep the trained model in the cache, for runs that begin with it."""
 
     @property
     def weights_source(self) -> Source:
@@ -144,6 +150,8 @@ class Experiment:
                     del content[name]
         if "tasks" in data:
             data["tasks"] = list(data["tasks"])  # as JSON has it
+        if self.pretrained is not None:
+            data["pretrained"] = self.pretrained.to_dict()
         return data
 
     @classmethod
@@ -152,7 +160,12 @@ class Experiment:
         plan = dict(data["optimization"])
         if "clock_kept" in plan:
             plan["clock_kept"] = KeptLength(**plan["clock_kept"])
-        parts = {"kept": KeptLength(**data["kept"]), "optimization": Optimization(**plan)}
+        parts: dict[str, Any] = {
+            "kept": KeptLength(**data["kept"]),
+            "optimization": Optimization(**plan),
+        }
+        if "pretrained" in data:
+            parts["pretrained"] = cls.from_dict(data["pretrained"])
         return cls(**{**data, **parts, "tasks": tuple(data.get("tasks", ()))})
 
 

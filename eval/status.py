@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eval.checkpoint import latest_checkpoint
 from eval.errors import UserError
-from eval.execute import run_key
+from eval.identity import run_key
 from eval.paths import OUT, RESULTS
 from eval.record import failed_path, record_path
 from eval.runner import job_folder

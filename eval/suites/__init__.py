@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
-
 from eval.errors import UserError
 from eval.spec import Suite, Tier
-from eval.suites.bert import (
-    GLUE_QUESTION,
-    PRETRAIN_QUESTION,
-    bert_glue_smoke,
-    bert_pretrain_smoke,
-)
-from eval.suites.bert_glue import FINETUNINGS, bert_glue_pilot
+from eval.suites.bert_glue import GLUE_SUITES
+from eval.suites.bert_pretrain import PRETRAIN_QUESTION, bert_pretrain_smoke
+from eval.suites.declared import Declared
 from eval.suites.gpt import (
     gpt_finetune_cpu,
     gpt_finetune_pilot,
@@ -31,14 +23,6 @@ from eval.suites.gpt_pretrain_pilots import (
 )
 
 __all__ = ["HEADLINE", "SUITES", "Declared", "suite"]
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """A question, and the tiers at which there are experiments about it."""
-
-    question: str
-    declared: Mapping[Tier, Callable[[], Suite]]
 
 
 SUITES: dict[str, Declared] = {
@@ -83,15 +67,7 @@ SUITES: dict[str, Declared] = {
         "Does pretraining with random-LTD reach the baseline's loss at the paper's smaller size?",
         {"paper": gpt_pretrain_paper_350m},
     ),
-    "bert_glue_sst2": Declared(GLUE_QUESTION.format("SST-2"), {"smoke": bert_glue_smoke}),
-    **{
-        f"bert_glue_{name}_pilot": Declared(
-            f"Which settings serve the arms of bert_glue_{name}?",
-            {"cpu": partial(bert_glue_pilot, name)},
-        )
-        for name in FINETUNINGS
-        if name != "sst2_full"  # it takes the settings of sst2
-    },
+    **GLUE_SUITES,
     "bert_pretrain": Declared(PRETRAIN_QUESTION, {"smoke": bert_pretrain_smoke}),
     **{
         name: Declared(QUESTION, {"paper": declared})

@@ -16,9 +16,9 @@ import torch
 from eval.data.task_root import task_root
 from eval.data.windows import Windows, corpus_windows
 from eval.errors import RunFailed, UserError
-from eval.models import tokenizer_of
 from eval.record import Measurement
 from eval.spec import Experiment
+from eval.starts import tokenizer_of
 from eval.tasks.perplexity import WindowScores, score_windows, token_bytes
 from eval.tasks.task import Batch, Findings
 from eval.tasks.zero_shot import ZeroShot, zero_shot

@@ -22,9 +22,9 @@ from eval.data.glue import Labelled, load_labelled
 from eval.errors import RunFailed, UserError
 from eval.execute import execute
 from eval.model_eval.command import checkpoint_folder
-from eval.models import model_of, tokenizer_of
 from eval.record import Record
 from eval.spec import Experiment
+from eval.starts import model_of, tokenizer_of
 from eval.suites import suite
 from eval.tasks.classification import ClassificationTask, Encoded
 from eval.tasks.of import task_of

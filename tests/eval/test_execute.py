@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from eval.errors import RunFailed, UserError
-from eval.execute import execute, run_key
+from eval.execute import execute
+from eval.identity import run_key
 from eval.models import load_causal_model, load_tokenizer
 from eval.record import Record, load_records
 from eval.spec import Experiment

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from eval.data.windows import corpus_windows
-from eval.models import model_of, tokenizer_of
+from eval.starts import model_of, tokenizer_of
 from eval.suites import suite
 from eval.tasks.masked import MaskedTask
 from eval.tasks.masking import IGNORED, Masking

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from eval.models import model_of
 from eval.optimization import make_optimizer, make_scheduler
 from eval.spec import Experiment, Optimization
+from eval.starts import model_of
 from rltd_core import ClockLR, KeptLength, RandomLTD
 from rltd_core.lr import SHAPES
 from tests.eval.experiments import arm, assert_same_weights, weights

@@ -17,9 +17,10 @@ from transformers import AutoTokenizer, GPT2LMHeadModel
 from eval import scratch
 from eval.data.text import SPLITS, load_split
 from eval.errors import UserError
-from eval.models import model_identity, model_of, tokenizer_of
+from eval.models import model_identity
 from eval.paths import ROOT
 from eval.scratch import SCRATCH, Scratch, initialise, train_bpe, trained_tokenizer
+from eval.starts import model_of, tokenizer_of
 from tests.eval.experiments import ARMS, arm, assert_same_weights, weights
 
 TOY = SCRATCH["gpt2-toy"]

@@ -13,13 +13,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from eval import runner
 from eval.data.windows import corpus_windows
-from eval.execute import execute, run_key
-from eval.models import model_of, tokenizer_of
+from eval.execute import execute
+from eval.identity import run_key
 from eval.pool import Job
 from eval.record import Record, load_record, load_records, record_path
 from eval.runner import run_suite
 from eval.scratch import SCRATCH
 from eval.spec import Experiment
+from eval.starts import model_of, tokenizer_of
 from eval.tasks.language import LanguageTask, prepare
 from eval.train import Interrupted, TrainingRun
 from rltd_core import KeptLength
