@@ -71,7 +71,7 @@ SCRATCH_ENCODERS: dict[str, ScratchEncoder] = {
             name="bert-toy", num_layers=4, width=32, num_heads=4, positions=64, vocabulary=320
         ),
         ScratchEncoder(
-            name="bert-4m", num_layers=8, width=192, num_heads=6, positions=128, vocabulary=4096
+            name="bert-2m", num_layers=6, width=128, num_heads=4, positions=128, vocabulary=4096
         ),
         ScratchEncoder(
             name="bert-29m", num_layers=12, width=384, num_heads=6, positions=512, vocabulary=16384

@@ -5,7 +5,8 @@ from __future__ import annotations
 from eval.errors import UserError
 from eval.spec import Suite, Tier
 from eval.suites.bert_glue import GLUE_SUITES
-from eval.suites.bert_pretrain import PRETRAIN_QUESTION, bert_pretrain_smoke
+from eval.suites.bert_pretrain import PRETRAIN_SUITES
+from eval.suites.bert_transfer import TRANSFER_SUITES
 from eval.suites.declared import Declared
 from eval.suites.gpt import (
     gpt_finetune_cpu,
@@ -68,7 +69,8 @@ SUITES: dict[str, Declared] = {
         {"paper": gpt_pretrain_paper_350m},
     ),
     **GLUE_SUITES,
-    "bert_pretrain": Declared(PRETRAIN_QUESTION, {"smoke": bert_pretrain_smoke}),
+    **PRETRAIN_SUITES,
+    **TRANSFER_SUITES,
     **{
         name: Declared(QUESTION, {"paper": declared})
         for name, declared in FINETUNE_PAPER.items()
