@@ -28,10 +28,17 @@ ARMS = {
     "random_ltd_equal_layer_tokens": Arm(
         label="random-LTD, equal layer tokens", color="#cc79a7", dash=(6, 1, 1, 1)
     ),
+    "random_ltd_padding_aware": Arm(
+        label="random-LTD, padding-aware", color="#882255", dash=(6, 1, 1, 1)
+    ),
+    "random_ltd_cls": Arm(label="random-LTD, [CLS] kept", color="#44aa99", dash=(1.2, 1.2)),
+    "baseline_dropout": Arm(label="baseline, dropout", color="#999933", dash=(4, 1.5)),
+    "random_ltd_dropout": Arm(label="random-LTD, dropout", color="#332288", dash=(1.2, 1.2)),
+    "no_pretraining": Arm(label="no pretraining", color="#e69f00", dash=(1.2, 1.2)),
 }
-"""Colours of Okabe and Ito, which colour-blind readers tell apart."""
+"""Colours of Okabe and Ito, and of Paul Tol, which colour-blind readers tell apart."""
 
-_SPARE_COLORS = ("#e69f00", "#882255", "#999933", "#44aa99")
+_SPARE_COLORS = ("#aa4499", "#117733", "#88ccee", "#bb5566")
 _SPARE_DASHES = ((), (4, 1.5), (1.2, 1.2))
 
 

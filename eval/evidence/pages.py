@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from eval.evidence.layer_token import (
-    contrast_sentence,
-    contrast_table,
-    has_contrasts,
-    layer_token_verdict,
-)
+from eval.evidence.contrasts import contrast_sentence, contrast_table, has_contrasts
+from eval.evidence.layer_token import has_layer_token, layer_token_verdict
 from eval.evidence.paper import Claim, load_claims
 from eval.evidence.sentences import size_sentence, time_sentence
 from eval.evidence.stats import judge
@@ -165,11 +161,13 @@ def _answer(part: Part) -> list[str]:
 def _parts_of_the_method(part: Part) -> list[str]:
     if not has_contrasts(part.records):
         return []
-    told = (
-        "Dropping and learning rate taken apart. LayerToken LR decays on the layer tokens, so that "
-        "the rate stays high for longer; the LR control has that curve and drops nothing. "
-        "Differences are paired by seed; positive is better.\n"
-    )
+    told = "Arms taken apart. Differences are paired by seed; positive is better.\n"
+    if has_layer_token(part.records):
+        told = (
+            "Dropping and learning rate taken apart. LayerToken LR decays on the layer tokens, so "
+            "that the rate stays high for longer; the LR control has that curve and drops nothing. "
+            "Differences are paired by seed; positive is better.\n"
+        )
     return [told, to_markdown(contrast_table(part.suite, part.records))]
 
 

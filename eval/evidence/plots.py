@@ -15,6 +15,7 @@ from eval.errors import UserError
 from eval.evidence.arms import ARMS, Arm, arm_looks
 from eval.evidence.canvas import canvas, save
 from eval.evidence.formatting import measured
+from eval.evidence.sentences import loss_name
 from eval.evidence.series import MEAN, curve_data, schedule_data, verdict_data
 from eval.evidence.stats import BASELINE
 from eval.record import Record
@@ -46,7 +47,7 @@ def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
             thin = seed != MEAN
             _line(left, curve["layer_tokens"] / tokens, curve["val_nll"], looks[arm], thin=thin)
             _line(right, curve["wall_s"] / seconds, curve["val_nll"], looks[arm], thin=thin)
-        left.set(xlabel=f"layer tokens{tokens_unit}", ylabel="validation loss (nats per token)")
+        left.set(xlabel=f"layer tokens{tokens_unit}", ylabel=loss_name(suite))
         left.set_ylim(*_loss_limits(data))
         right.set(xlabel=f"training time{time_unit}")
         left.set_title("against compute")

@@ -15,7 +15,9 @@ from eval.bench.records import load_bench
 from eval.errors import UserError
 from eval.evidence.anchors import load_anchors, zero_shot_headline, zero_shot_page
 from eval.evidence.bench_page import bench_headline, bench_page, bench_table
-from eval.evidence.layer_token import has_contrasts, plot_layer_token
+from eval.evidence.glue import glue_data, glue_headline, glue_page, glue_parts
+from eval.evidence.glue_plots import plot_glue
+from eval.evidence.layer_token import has_layer_token, plot_layer_token
 from eval.evidence.pages import Part, headline, part_of, suite_page, yours_page
 from eval.evidence.plots import (
     curve_data,
@@ -47,7 +49,7 @@ _FIGURES = {
 }
 _ONLY_IF: dict[str, Callable[[Part], bool]] = {
     "verdict": lambda part: part.suite.margin is not None,
-    "layer-token": lambda part: has_contrasts(part.records),
+    "layer-token": lambda part: has_layer_token(part.records),
     "zero-shot": lambda part: has_tasks(part.records),
 }
 _REPEATABLE = (".md", ".csv", ".svg")
@@ -93,6 +95,12 @@ def build(
             tables = [suite_table(part.suite, part.records) for part in group]
             pd.concat(tables).to_csv(made / f"{name}.csv", index=False, lineterminator="\n")
             text = with_headline(text, name, headline(group))
+        if glue := glue_parts(parts):
+            (made / "glue.md").write_text(glue_page(glue))
+            for tier in dict.fromkeys(part.tier for part in glue):
+                here = [part for part in glue if part.tier == tier]
+                save(plot_glue(here), made / f"glue-{tier}", glue_data(here))
+            text = with_headline(text, "glue", glue_headline(glue))
         if timings := load_bench(store_from):
             (made / "bench_step.md").write_text(bench_page(timings))
             table = bench_table(timings)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
+from eval.data.glue_tasks import glue_task
 from eval.evidence.arms import arm_looks
 from eval.evidence.formatting import percent
 from eval.evidence.stats import BASELINE
 from eval.record import Record
 from eval.spec import Suite
 
-__all__ = ["size_sentence", "time_sentence"]
+__all__ = ["loss_name", "size_sentence", "time_sentence"]
 
 _SHAPES = {"constant": "constant", "linear": "linear decay", "cosine": "cosine decay"}
+_MEASURED_ON = {"language": "windows", "masked": "windows", "labels": "rows"}
 
 
 def size_sentence(suite: Suite) -> str:
@@ -21,14 +23,24 @@ def size_sentence(suite: Suite) -> str:
     e = suite.arms[0]
     ramps = sorted({a.kept for a in suite.arms if a.kept.ramp}, key=lambda k: (k.ramp, k.start))
     kept = " or ".join(f"{k.start} to {k.full} over {k.ramp} {k.unit}" for k in ramps)
+    dropped = f"; random-LTD keeps {kept}" if kept else ""
+    padded = ", padding included" if e.objective == "labels" else ""
     precision = {"no": "float32", "bf16": "bfloat16 autocast on float32 weights"}[e.precision]
     return (
-        f"Size: {e.steps} steps of {e.batch} x {e.length} tokens, {precision}, "
+        f"Size: {e.steps} steps of {e.batch} x {e.length} tokens{padded}, {precision}, "
         f"learning rate {e.optimization.peak_lr:g} after {e.optimization.warmup_steps} warmup "
-        f"steps, then {_SHAPES[e.optimization.shape]}; "
-        f"random-LTD keeps {kept}; measured on {e.eval_windows} windows of the "
-        f"{e.eval_split} split."
+        f"steps, then {_SHAPES[e.optimization.shape]}{dropped}; measured on "
+        f"{e.eval_windows or 'all'} {_MEASURED_ON[e.objective]} of the {e.eval_split} split."
     )
+
+
+def loss_name(suite: Suite) -> str:
+    """Name the loss of the suite's curves, with its unit."""
+    e = suite.arms[0]
+    if e.objective == "labels":
+        squared = glue_task(e.data).classes == 1
+        return "held-out squared error" if squared else "held-out cross-entropy (nats)"
+    return f"validation loss (nats per {'masked ' * (e.objective == 'masked')}token)"
 
 
 def time_sentence(tier: str, records: Sequence[Record]) -> str:

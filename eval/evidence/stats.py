@@ -196,6 +196,8 @@ def _sentence(suite: Suite, verdict: Verdict, judged: Sequence[Record]) -> str:
     if not verdict.n:
         return f"No evidence ({where}): no seed has finished in all the arms compared."
     unit = judged[0].measurements[suite.primary].unit
+    if unit == "fraction":
+        unit = f"in {suite.primary.replace('_', ' ')}"
     full, short = (_found(suite, judged, against, unit=unit) for against in (BASELINE, SHORTENED))
     margin = f"{suite.margin:g} {unit}"
     match verdict.outcome:
