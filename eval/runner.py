@@ -15,7 +15,7 @@ from eval.pool import Job, Pool
 from eval.provenance import is_dirty
 from eval.record import Record, failed_path, load_record, load_records, record_path
 from eval.spec import Experiment, Suite
-from eval.starts import is_trained
+from eval.starts import is_trained, pretraining
 from eval.tasks.of import prepare
 
 __all__ = ["job_folder", "plan", "run", "run_suite", "stored"]
@@ -103,13 +103,15 @@ def _pretraining(jobs: Sequence[Job]) -> list[Job]:
     """
     found: dict[str, Job] = {}
     for job in jobs:
-        first = job.experiment.pretrained
-        if first is None or is_trained(first, job.seed):
+        begins = pretraining(job.experiment, job.seed)
+        if begins is None or is_trained(*begins):
             continue
-        key = run_key(first, job.seed)
-        record_path(_AGAIN, first, job.seed, key).unlink(missing_ok=True)
-        failed_path(record_path(_AGAIN, first, job.seed, key)).unlink(missing_ok=True)
-        found[key] = Job(first, job.seed, job_folder(_AGAIN, first, job.seed, key))
+        first, seed = begins
+        key = run_key(first, seed)
+        path = record_path(_AGAIN, first, seed, key)
+        for old in (path, failed_path(path)):
+            old.unlink(missing_ok=True)
+        found[key] = Job(first, seed, job_folder(_AGAIN, first, seed, key))
     return list(found.values())
 
 

@@ -26,6 +26,7 @@ _ADDED_LATER = {
         "dropout": None,
         "model_source": None,
         "pretrained": None,
+        "pretrained_seed": None,
         "keep": False,
     },
     "kept": {"ramp_tokens": None, "rounding": "exact"},
@@ -116,7 +117,9 @@ class Experiment:
     model_source: Source | None = None
     """Where the model comes from, if not from where the data does."""
     pretrained: Experiment | None = None
-    """The run, of the same seed, whose trained weights this one begins with."""
+    """The run whose trained weights this one begins with."""
+    pretrained_seed: int | None = None
+    """Its seed; None for this run's own."""
     keep: bool = False
     """Keep the trained model in the cache, for runs that begin with it."""
 

@@ -25,7 +25,7 @@ from transformers import AutoTokenizer  # noqa: E402
 
 from eval.classifier import load_classifier  # noqa: E402
 
-__all__ = ["is_trained", "model_of", "pretrained_sha256", "tokenizer_of"]
+__all__ = ["is_trained", "model_of", "pretrained_sha256", "pretraining", "tokenizer_of"]
 
 
 def model_of(experiment: Experiment, seed: int) -> Any:
@@ -58,6 +58,12 @@ def tokenizer_of(experiment: Experiment) -> Any:
     return AutoTokenizer.from_pretrained(trained_tokenizer(SCRATCH[e.model], e.data, e.source))
 
 
+def pretraining(experiment: Experiment, seed: int) -> tuple[Experiment, int] | None:
+    """Return the run, with its seed, whose trained weights a run begins with; None without."""
+    first, own = experiment.pretrained, experiment.pretrained_seed
+    return None if first is None else (first, seed if own is None else own)
+
+
 def is_trained(experiment: Experiment, seed: int) -> bool:
     """Whether the trained model of a run is kept in the cache."""
     return (trained_folder(experiment, seed) / "manifest.json").exists()
@@ -70,13 +76,14 @@ def pretrained_sha256(experiment: Experiment, seed: int) -> str | None:
 
 
 def _pretrained_folder(experiment: Experiment, seed: int) -> Path | None:
-    first = experiment.pretrained
-    if first is None:
+    found = pretraining(experiment, seed)
+    if found is None:
         return None
-    if not is_trained(first, seed):
+    if not is_trained(*found):
+        first, its_seed = found
         raise UserError(
             f"{experiment.suite} {experiment.arm} begins with the weights of {first.suite} "
-            f"{first.arm}, seed {seed}, which are not in the cache; ./rltd run "
+            f"{first.arm}, seed {its_seed}, which are not in the cache; ./rltd run "
             f"{experiment.suite} trains them first"
         )
-    return trained_folder(first, seed)
+    return trained_folder(*found)

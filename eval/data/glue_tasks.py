@@ -15,6 +15,8 @@ class GlueTask:
 
     name: str
     """Configuration on the hub."""
+    title: str
+    """As the benchmark writes it."""
     first: str
     second: str | None
     """Column of the second sentence, where there is one."""
@@ -35,6 +37,7 @@ GLUE: dict[str, GlueTask] = {
     for task in (
         GlueTask(
             name="mnli",
+            title="MNLI",
             first="premise",
             second="hypothesis",
             classes=3,
@@ -45,6 +48,7 @@ GLUE: dict[str, GlueTask] = {
         ),
         GlueTask(
             name="qqp",
+            title="QQP",
             first="question1",
             second="question2",
             classes=2,
@@ -54,6 +58,7 @@ GLUE: dict[str, GlueTask] = {
         ),
         GlueTask(
             name="qnli",
+            title="QNLI",
             first="question",
             second="sentence",
             classes=2,
@@ -63,6 +68,7 @@ GLUE: dict[str, GlueTask] = {
         ),
         GlueTask(
             name="sst2",
+            title="SST-2",
             first="sentence",
             second=None,
             classes=2,
@@ -72,6 +78,7 @@ GLUE: dict[str, GlueTask] = {
         ),
         GlueTask(
             name="cola",
+            title="CoLA",
             first="sentence",
             second=None,
             classes=2,
@@ -81,6 +88,7 @@ GLUE: dict[str, GlueTask] = {
         ),
         GlueTask(
             name="stsb",
+            title="STS-B",
             first="sentence1",
             second="sentence2",
             classes=1,
@@ -90,6 +98,7 @@ GLUE: dict[str, GlueTask] = {
         ),
         GlueTask(
             name="mrpc",
+            title="MRPC",
             first="sentence1",
             second="sentence2",
             classes=2,
@@ -99,6 +108,7 @@ GLUE: dict[str, GlueTask] = {
         ),
         GlueTask(
             name="rte",
+            title="RTE",
             first="sentence1",
             second="sentence2",
             classes=2,
@@ -109,6 +119,7 @@ GLUE: dict[str, GlueTask] = {
         # Not of GLUE: MNLI's kind of pairs, for the source that has no other ones.
         GlueTask(
             name="snli",
+            title="SNLI",
             first="premise",
             second="hypothesis",
             classes=3,

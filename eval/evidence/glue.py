@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -12,13 +13,20 @@ import pandas as pd
 from eval.data.glue_tasks import glue_task
 from eval.evidence.formatting import percent, to_markdown
 from eval.evidence.grid import common, finished, value_of
-from eval.evidence.pages import Part
+from eval.evidence.pages import Part, part_of
 from eval.evidence.paper import load_reported
 from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT, Interval, interval, judge, paired
 from eval.evidence.tables import suite_table
+from eval.paths import RESULTS
+from eval.record import load_records
+from eval.spec import Tier
+from eval.suites import SUITES
+from eval.suites import suite as find_suite
 
 __all__ = [
     "Average",
+    "beside_paper",
+    "committed_glue",
     "glue_average",
     "glue_data",
     "glue_headline",
@@ -28,18 +36,10 @@ __all__ = [
 ]
 
 _PREFIX = "bert_glue_"
-_LABELS = {
-    "sst2": "SST-2, package",
-    "snli": "SNLI",
-    "sst2_full": "SST-2",
-    "cola": "CoLA",
-    "stsb": "STS-B",
-    "mrpc": "MRPC",
-    "rte": "RTE",
-    "mnli": "MNLI",
-    "qqp": "QQP",
-    "qnli": "QNLI",
-}
+_ORDER = (
+    *("sst2", "snli"),
+    *("sst2_full", "cola", "stsb", "mrpc", "rte", "mnli", "qqp", "qnli"),
+)
 _SCORE = {"accuracy": "accuracy", "matthews_correlation": "Matthews", "spearman": "Spearman"}
 _MISMATCHED = "validation_mismatched_accuracy"
 # Paper: section 5.2, nine columns; of three no training rows lie in a package or the local folder.
@@ -67,9 +67,16 @@ class Average:
 
 def glue_parts(parts: Sequence[Part]) -> list[Part]:
     """Return the parts that finetune on a task and have records, in the order to show them."""
-    names = [_PREFIX + name for name in _LABELS]
+    names = [_PREFIX + name for name in _ORDER]
     found = [p for p in parts if p.suite.name in names and p.suite.margin is not None]
     return sorted((p for p in found if p.records), key=lambda p: names.index(p.suite.name))
+
+
+def committed_glue(tier: Tier, store: Path = RESULTS) -> list[Part]:
+    """Return the parts of every GLUE suite at a tier that the store has records of."""
+    names = [_PREFIX + name for name in _ORDER]
+    declared = [find_suite(name, tier) for name in names if tier in SUITES[name].declared]
+    return glue_parts([part_of(s, load_records(store, s.name)) for s in declared])
 
 
 def glue_data(parts: Sequence[Part]) -> pd.DataFrame:
@@ -82,7 +89,7 @@ def glue_data(parts: Sequence[Part]) -> pd.DataFrame:
         name = part.suite.name.removeprefix(_PREFIX)
         for arm in (e.arm for e in part.suite.arms if e.arm != BASELINE):
             found = _differences(part, arm)
-            row = {"tier": part.tier, "task": _LABELS[name], "arm": arm, "n": len(found)}
+            row = {"tier": part.tier, "task": _label(name, part.tier), "arm": arm, "n": len(found)}
             rows += [{**row, "seed": str(seed), "difference": d} for seed, d in found.items()]
             if len(found) > 1:
                 of = interval(found.values())
@@ -100,7 +107,7 @@ def glue_average(parts: Sequence[Part]) -> Average | str:
     tier = parts[0].tier
     here = {part.suite.name.removeprefix(_PREFIX): part for part in parts}
     wanted = _AVERAGED.get(tier, ())
-    lacking = [_LABELS[name] for name in wanted if name not in here]
+    lacking = [_label(name, tier) for name in wanted if name not in here]
     if lacking or not wanted:
         return f"No average: there are no records of {', '.join(lacking) or 'its columns'} yet."
     arms = (BASELINE, TREATMENT, SHORTENED)
@@ -128,7 +135,7 @@ def glue_page(parts: Sequence[Part]) -> str:
     for tier in dict.fromkeys(part.tier for part in parts):
         here = [part for part in parts if part.tier == tier]
         lines += [f"## Tier {tier}\n", *(f"Incomplete: {g}.\n" for p in here for g in p.gaps)]
-        lines += [glue_markdown(here), *_beside_paper(here)]
+        lines += [glue_markdown(here), beside_paper()]
         lines += [f"![Paired differences by task](glue-{tier}.svg)\n"]
     return "\n".join(lines)
 
@@ -162,7 +169,7 @@ def _row(part: Part) -> dict[str, Any]:
     scores = [100 * value_of(r, suite.primary) for r in finished(part.records)[BASELINE].values()]
     verdict = judge(suite, part.records)
     return {
-        "task": f"{_LABELS[name]} ({_SCORE[suite.primary]})",
+        "task": f"{_label(name, part.tier)} ({_SCORE[suite.primary]})",
         "rows": f"{_evaluated(part):,}",
         "n": verdict.n,
         "baseline (sd)": _spread(scores),
@@ -172,6 +179,11 @@ def _row(part: Part) -> dict[str, Any]:
         "margin": f"{100 * (suite.margin or 0):g}",
         "verdict": verdict.outcome,
     }
+
+
+def _label(name: str, tier: str) -> str:
+    title = glue_task(name.removesuffix("_full")).title
+    return f"{title}, package" if (name, tier) == ("sst2", "cpu") else title
 
 
 def _saved(part: Part) -> str:
@@ -193,26 +205,20 @@ def _average_row(found: Average) -> dict[str, Any]:
     }
 
 
-def _beside_paper(parts: Sequence[Part]) -> list[str]:
+def beside_paper() -> str:
+    """Return the published averages with their budgets, and what they are averages of."""
     published = [r for r in load_reported() if r.measurement == "GLUE average"]
-    if not published:
-        return []
     rows = [
         {"arm": r.arm, "model": r.model, "pretrained on": r.data, "GLUE average": f"{r.value:.2f}"}
         for r in published
     ]
     told = (
         "The authors' averages of nine columns. There random-LTD drops while pretraining, and the "
-        "finetuning is ordinary; above it drops while finetuning. Ours of that kind: "
-        "[bert_pretrain](bert_pretrain.md). Models, budgets and columns differ, so the averages do "
-        "not compare.\n"
+        "finetuning is ordinary, as in our suites bert_pretrain_TASK; in bert_glue_TASK it drops "
+        "while finetuning. Models, budgets and columns differ, so the averages do not compare.\n"
     )
-    return [
-        told,
-        to_markdown(pd.DataFrame(rows)),
-        *(f"- {r.arm}: {r.locator}" for r in published),
-        "",
-    ]
+    sources = sorted({f"- {row.locator} ({row.evidence})" for row in published})
+    return "\n".join([told, to_markdown(pd.DataFrame(rows)), *sources, ""])
 
 
 def _scores(part: Part, arm: str) -> dict[int, list[float]]:
@@ -232,8 +238,10 @@ def _differences(part: Part, arm: str) -> dict[int, float]:
 
 
 def _difference(part: Part, arm: str) -> str:
-    found = _differences(part, arm)
-    return _points(interval(found.values())) if len(found) > 1 else ""
+    found = list(_differences(part, arm).values())
+    if len(found) == 1:
+        return f"{found[0]:+.2f} (no interval)"
+    return _points(interval(found)) if found else ""
 
 
 def _points(of: Interval) -> str:

@@ -7,16 +7,17 @@ a seed and rows that the evidence does not use; they came before it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from eval.data.glue_tasks import glue_task
-from eval.spec import Experiment, Optimization, Source, Suite, Tier
+from eval.spec import Experiment, Suite, Tier
 from eval.suites.budget import at_warmup_fraction, shortened_steps
 from eval.suites.declared import Declared
+from eval.suites.finetunings import CPU, PAPER, PAPER_SEEDS, Finetuning, one_run
 from rltd_core import KeptLength
 
-__all__ = ["GLUE_SUITES", "Finetuning", "bert_glue", "bert_glue_pilot", "bert_glue_smoke"]
+__all__ = ["GLUE_SUITES", "bert_glue", "bert_glue_pilot", "bert_glue_smoke"]
 
 _RAMP, _START = 0.5, 0.25
 """The ramp as a fraction of the run, its first kept length as one of the full length."""
@@ -24,8 +25,6 @@ _NUM_LAYERS = {"minilm-l6": 6, "bert-large-uncased": 24, "tiny-bert": 5}
 _PILOT_LRS = {"cpu": (5e-5, 1e-4, 2e-4), "paper": (2e-5, 3e-5, 4e-5, 5e-5)}
 _PILOTED = ("sst2", "mrpc", "snli")
 """At the `cpu` tier; the other tasks take what served these."""
-_PAPER_SEEDS = (1234, 1235, 1236, 1237, 1238)
-_BATCH = 32
 _MINILM = (
     "Model: MiniLM-L6 (6 layers, 384 wide, 22.7 M parameters), and of it the sentence-embedding "
     "finetune all-MiniLM-L6-v2; the paper's is BERT-large."
@@ -41,90 +40,13 @@ _PAIRS_SEEN = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finetuning:
-    """How one task is learned."""
-
-    task: str
-    length: int
-    steps: int
-    about: str
-    """What these steps are."""
-    tier: Tier = "paper"
-    source: Source = "hub"
-    model: str = "bert-large-uncased"
-    peak_lr: float = 3e-5
-    margin: float = 0.01
-    padding: bool = True
-    """With the arms that treat padding and [CLS] otherwise."""
-
-    @property
-    def primary(self) -> str:
-        """Return the metric that the verdict is about: what the paper's average takes."""
-        return glue_task(self.task).metrics[0]
-
-    @property
-    def progress(self) -> tuple[str, str]:
-        """Return the metric before and after training, on held-out training rows."""
-        return f"start_{self.primary}", f"held_out_{self.primary}"
-
-
-def _small(
-    task: str, length: int, steps: int, about: str, *, source: Source = "local", peak_lr: float
-) -> Finetuning:
-    """Return a task as it is learned at the `cpu` tier.
-
-    The length is the least multiple of 8 that holds 99 % of the training rows whole, and at most
-    the paper's 128.
-    """
-    return Finetuning(
-        task=task,
-        length=length,
-        steps=steps,
-        about=about,
-        tier="cpu",
-        source=source,
-        model="minilm-l6",
-        peak_lr=peak_lr,
-        padding=source == "package",
-    )
-
-
-def _published(task: str) -> Finetuning:
-    """Return a task at the published settings. Paper: section 5.2."""
-    rows = glue_task(task).train_rows
-    steps = 3 * -(-rows // _BATCH)
-    return Finetuning(task=task, length=128, steps=steps, about=f"3 epochs of {rows:,} rows")
-
-
-_CPU: dict[str, Finetuning] = {
-    "sst2": _small(
-        *("sst2", 56, 633, "3 epochs of the package's 6,749 sentences"),
-        source="package",
-        peak_lr=1e-4,
-    ),
-    "snli": _small(
-        *("snli", 56, 400, "12,800 of the package's 98,890 pairs"), source="package", peak_lr=1e-4
-    ),
-    "cola": _small("cola", 32, 720, "3 epochs of 7,679 sentences", peak_lr=1e-4),
-    "mrpc": _small("mrpc", 88, 310, "3 epochs of 3,302 pairs", peak_lr=1e-4),
-    "stsb": _small("stsb", 80, 485, "3 epochs of 5,169 pairs", peak_lr=1e-4),
-    "rte": _small("rte", 128, 211, "3 epochs of 2,241 pairs", peak_lr=1e-4),
-    "sst2_full": _small("sst2", 56, 2074, "1 epoch of 66,344 sentences and phrases", peak_lr=1e-4),
-}
-_PAPER: dict[str, Finetuning] = {
-    task: _published(task)
-    for task in ("sst2", "cola", "mrpc", "stsb", "rte", "mnli", "qqp", "qnli")
-}
-
-
 def bert_glue(name: str, finetuning: Finetuning) -> Suite:
     """Finetune on a task with random-LTD, against the baseline and the shortened baseline.
 
-    Paper: section 5.2; GLUE average 87.29 for the baseline, 87.32 with random-LTD, which drops
-    while pretraining there.
+    The paper drops while pretraining and finetunes ordinarily: `bert_pretrain` does. Paper:
+    section 5.2; GLUE average 87.29 for the baseline, 87.32 with random-LTD.
     """
-    baseline = _baseline(f"bert_glue_{name}", finetuning)
+    baseline = one_run(f"bert_glue_{name}", finetuning)
     dropping = _dropping(baseline, _RAMP)
     arms = [baseline, dropping, _shortened(baseline, dropping)]
     if finetuning.padding:
@@ -134,12 +56,12 @@ def bert_glue(name: str, finetuning: Finetuning) -> Suite:
         name=baseline.suite,
         question=_question(name),
         arms=tuple(arms),
-        seeds=_PAPER_SEEDS if finetuning.tier == "paper" else (0, 1, 2, 3, 4),
+        seeds=PAPER_SEEDS if finetuning.tier == "paper" else (0, 1, 2, 3, 4),
         primary=finetuning.primary,
         progress=finetuning.progress,
         higher_is_better=True,
         margin=finetuning.margin,
-        margin_reason="to be declared",
+        margin_reason=finetuning.margin_reason,
         caveats=_caveats(finetuning),
     )
 
@@ -150,7 +72,7 @@ def bert_glue_pilot(name: str, finetuning: Finetuning) -> Suite:
     On the package's SST-2 the ramp, too, and what the saved layer tokens are worth.
     """
     suite = f"bert_glue_{name}_pilot"
-    found = replace(_baseline(suite, finetuning), eval_split="held_out")
+    found = replace(one_run(suite, finetuning), eval_split="held_out")
     arms = [_at_lr(found, peak_lr) for peak_lr in _PILOT_LRS[found.tier]]
     if name == "sst2" and finetuning.tier == "cpu":
         ramps = [(0.3, 1e-4), (0.5, 1e-4), (0.7, 1e-4), (0.5, 5e-5), (0.5, 2e-4)]
@@ -161,7 +83,7 @@ def bert_glue_pilot(name: str, finetuning: Finetuning) -> Suite:
         name=suite,
         question=_pilot_question(name),
         arms=tuple(arms),
-        seeds=_PAPER_SEEDS if finetuning.tier == "paper" else (100,),
+        seeds=PAPER_SEEDS if finetuning.tier == "paper" else (100,),
         primary=finetuning.primary,
         progress=finetuning.progress,
         higher_is_better=True,
@@ -186,45 +108,9 @@ def bert_glue_smoke() -> Suite:
         replace(arm, batch=4, precision="no", curve_windows=8, curve_every=4)
         for arm in declared.arms
     )
-    return replace(
-        declared,
-        arms=arms,
-        seeds=(0,),
-        margin_reason="the smoke tier shows that the path runs; its numbers mean nothing",
-        caveats=("An untrained toy model on hand-written sentences: the numbers mean nothing.",),
-    )
-
-
-def _baseline(suite: str, finetuning: Finetuning) -> Experiment:
-    steps, length = finetuning.steps, finetuning.length
-    return Experiment(
-        suite=suite,
-        arm="baseline",
-        tier=finetuning.tier,
-        revision=1,
-        objective="labels",
-        model=finetuning.model,
-        model_source="package" if finetuning.tier == "cpu" else None,
-        data=finetuning.task,
-        source=finetuning.source,
-        length=length,
-        batch=_BATCH,
-        accumulation=1,
-        steps=steps,
-        kept=KeptLength(start=length, full=length, ramp_steps=0),
-        optimization=Optimization(
-            peak_lr=finetuning.peak_lr,
-            shape="linear",
-            clock="steps",
-            warmup_steps=round(0.1 * steps),
-            weight_decay=0.1,
-        ),
-        precision="bf16",
-        eval_split=glue_task(finetuning.task).validation[0],
-        eval_windows=None,
-        curve_windows=256,
-        curve_every=max(1, steps // 12),
-    )
+    told = "An untrained toy model on hand-written sentences: the numbers mean nothing."
+    reason = "the smoke tier shows that the path runs; its numbers mean nothing"
+    return replace(declared, arms=arms, seeds=(0,), margin_reason=reason, caveats=(told,))
 
 
 def _at_lr(arm: Experiment, peak_lr: float) -> Experiment:
@@ -248,34 +134,35 @@ def _shortened(baseline: Experiment, dropping: Experiment) -> Experiment:
 
 
 def _caveats(finetuning: Finetuning) -> tuple[str, ...]:
-    about = f"Training: {finetuning.about}, batches of {_BATCH}, padded to {finetuning.length}."
     if finetuning.tier == "paper":
-        return (about, *_BERT_LARGE)
+        return (finetuning.training, *_BERT_LARGE)
     seen = (_PAIRS_SEEN,) if finetuning.task == "snli" else ()
-    return (_MINILM, about, *seen)
+    return (_MINILM, finetuning.training, *seen)
 
 
 def _question(name: str) -> str:
-    return f"Does finetuning on {name} with random-LTD reach the baseline's score?"
+    return f"Does finetuning on {_title(name)} with random-LTD reach the baseline's score?"
 
 
 def _pilot_question(name: str) -> str:
     return f"Which settings serve the arms of bert_glue_{name}?"
 
 
+def _title(name: str) -> str:
+    return glue_task(name.removesuffix("_full")).title
+
+
 def _declare() -> dict[str, Declared]:
     found: dict[str, Declared] = {}
-    for name in dict.fromkeys([*_CPU, *_PAPER]):
+    for name in dict.fromkeys([*CPU, *PAPER]):
         suites: dict[Tier, Callable[[], Suite]] = {}
         pilots: dict[Tier, Callable[[], Suite]] = {}
         if name == "sst2":
             suites["smoke"] = bert_glue_smoke
-        for finetunings in (_CPU, _PAPER):
-            if name in finetunings:
-                finetuning = finetunings[name]
-                suites[finetuning.tier] = partial(bert_glue, name, finetuning)
-                if name in _PILOTED or finetuning.tier == "paper":
-                    pilots[finetuning.tier] = partial(bert_glue_pilot, name, finetuning)
+        for finetuning in (table[name] for table in (CPU, PAPER) if name in table):
+            suites[finetuning.tier] = partial(bert_glue, name, finetuning)
+            if name in _PILOTED or finetuning.tier == "paper":
+                pilots[finetuning.tier] = partial(bert_glue_pilot, name, finetuning)
         found[f"bert_glue_{name}"] = Declared(_question(name), suites)
         if pilots:
             found[f"bert_glue_{name}_pilot"] = Declared(_pilot_question(name), pilots)

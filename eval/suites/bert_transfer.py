@@ -2,95 +2,123 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from eval.data.glue_tasks import glue_task
-from eval.spec import Experiment, Optimization, Suite
-from eval.suites.bert_pretrain import bert_pretrain_smoke
+from eval.spec import Suite, Tier
+from eval.suites.bert_pretrain import (
+    bert_pretrain_gpu,
+    bert_pretrain_paper,
+    bert_pretrain_smoke,
+)
 from eval.suites.declared import Declared
-from rltd_core import KeptLength
+from eval.suites.finetunings import PAPER, PAPER_SEEDS, Finetuning, one_run
 
 __all__ = ["TRANSFER_SUITES", "transfer"]
 
 _CAVEAT = (
     "Nothing is dropped here: the arms are those of bert_pretrain, and begin with its weights of "
-    "the same seed. The arm without pretraining says what these are worth."
+    "the same seed. The arm without pretraining begins with the weights that pretraining begins "
+    "with, and says what that is worth."
 )
 
 
 def transfer(
-    pretraining: Suite,
-    task: str,
-    *,
-    length: int,
-    steps: int,
-    optimization: Optimization,
-    batch: int = 32,
-    eval_every: int = 50,
+    pretraining: Suite, finetuning: Finetuning, *, pretrained_seed: int | None = None
 ) -> Suite:
     """Finetune every arm of a pretraining suite on a task, and the untrained encoder, too.
 
+    Each seed begins with the weights of the same one, or all with those of `pretrained_seed`.
+
     Paper: section 5.2.
     """
-    first = pretraining.arms[0]
-    primary = glue_task(task).metrics[0]
+    first, task = pretraining.arms[0], finetuning.task
     # A step at a rate of 0 leaves the weights that every arm's pretraining begins with.
     still = replace(first.optimization, peak_lr=0.0, warmup_steps=0)
     untrained = replace(first, arm="no_pretraining", steps=1, optimization=still)
-    bare = Experiment(
-        suite=f"bert_pretrain_{task}",
-        arm="",
-        tier=first.tier,
-        revision=1,
-        objective="labels",
+    begun = replace(
+        one_run(f"bert_pretrain_{task}", finetuning),
         model=first.model,
-        data=task,
-        source=first.source,
-        length=length,
-        batch=batch,
-        accumulation=1,
-        steps=steps,
-        kept=KeptLength(start=length, full=length, ramp_steps=0),
-        optimization=optimization,
-        precision=first.precision,
-        eval_split=glue_task(task).validation[0],
-        eval_windows=None,
-        curve_windows=256,
-        curve_every=eval_every,
         dropout=0.1,  # as BERT's, whatever the pretraining had
+        pretrained_seed=pretrained_seed,
     )
     arms = (*pretraining.arms, untrained)
     return Suite(
-        name=bare.suite,
+        name=begun.suite,
         question=_question(task),
-        arms=tuple(replace(bare, arm=arm.arm, pretrained=arm) for arm in arms),
+        arms=tuple(replace(begun, arm=arm.arm, pretrained=arm) for arm in arms),
         seeds=pretraining.seeds,
-        primary=primary,
-        progress=(f"start_{primary}", f"held_out_{primary}"),
+        primary=finetuning.primary,
+        progress=finetuning.progress,
         higher_is_better=True,
-        margin=0.01,
-        margin_reason="to be declared",
-        caveats=(*pretraining.caveats, _CAVEAT),
+        margin=finetuning.margin,
+        margin_reason=finetuning.margin_reason,
+        caveats=(*pretraining.caveats, finetuning.training, _CAVEAT),
     )
 
 
-def _smoke() -> Suite:
-    declared = transfer(
-        bert_pretrain_smoke(),
-        "sst2",
+def bert_transfer_smoke() -> Suite:
+    """Run the path of `bert_pretrain_sst2` in seconds."""
+    toy = Finetuning(
+        task="sst2",
         length=16,
         steps=12,
-        batch=4,
-        eval_every=4,
-        optimization=Optimization(peak_lr=3e-3, shape="linear", clock="steps", warmup_steps=2),
+        about="12 steps",
+        tier="smoke",
+        source="checkout",
+        peak_lr=3e-3,
     )
-    arms = tuple(replace(arm, curve_windows=8) for arm in declared.arms)
+    declared = transfer(bert_pretrain_smoke(), toy)
+    arms = tuple(
+        replace(arm, batch=4, precision="no", curve_windows=8, curve_every=4)
+        for arm in declared.arms
+    )
     reason = "the smoke tier shows that the path runs; its numbers mean nothing"
     return replace(declared, arms=arms, margin_reason=reason)
 
 
+def _gpu(task: str, length: int, steps: int, about: str) -> Finetuning:
+    return Finetuning(
+        task=task,
+        length=length,
+        steps=steps,
+        about=about,
+        tier="gpu",
+        source="local",
+        peak_lr=1e-4,
+    )
+
+
+_GPU = (
+    _gpu("sst2", 64, 6219, "3 epochs of 66,344 sentences and phrases"),
+    _gpu("cola", 64, 720, "3 epochs of 7,679 sentences"),
+    _gpu("mrpc", 128, 310, "3 epochs of 3,302 pairs"),
+    _gpu("stsb", 128, 485, "3 epochs of 5,169 pairs"),
+    _gpu("rte", 128, 211, "3 epochs of 2,241 pairs"),
+)
+
+
 def _question(task: str) -> str:
-    return f"Is an encoder pretrained with random-LTD worth as much on {task}?"
+    return f"Is an encoder pretrained with random-LTD worth as much on {glue_task(task).title}?"
 
 
-TRANSFER_SUITES = {"bert_pretrain_sst2": Declared(_question("sst2"), {"smoke": _smoke})}
+def _paper(finetuning: Finetuning) -> Suite:
+    """Finetune on the published seeds what the one pretraining run of each arm came to."""
+    (seed,) = bert_pretrain_paper().seeds
+    pretraining = replace(bert_pretrain_paper(), seeds=PAPER_SEEDS)
+    return transfer(pretraining, finetuning, pretrained_seed=seed)
+
+
+def _declare() -> dict[str, Declared]:
+    found: dict[str, dict[Tier, Callable[[], Suite]]] = {"sst2": {"smoke": bert_transfer_smoke}}
+    for finetuning in _GPU:
+        tiers = found.setdefault(finetuning.task, {})
+        tiers["gpu"] = lambda f=finetuning: transfer(bert_pretrain_gpu(), f)
+    for finetuning in PAPER.values():
+        found.setdefault(finetuning.task, {})["paper"] = partial(_paper, finetuning)
+    return {f"bert_pretrain_{t}": Declared(_question(t), tiers) for t, tiers in found.items()}
+
+
+TRANSFER_SUITES = _declare()
