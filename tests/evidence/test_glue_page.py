@@ -1,0 +1,219 @@
+"""GLUE over its suites: points by task, the average by seed, and what the page must say."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from eval.evidence.canvas import save
+from eval.evidence.glue import (
+    Average,
+    committed_glue,
+    glue_average,
+    glue_data,
+    glue_headline,
+    glue_markdown,
+    glue_page,
+    glue_parts,
+)
+from eval.evidence.glue_plots import plot_glue
+from eval.evidence.intervals import interval
+from eval.evidence.pages import Part, part_of
+from eval.evidence.report import build, with_headline
+from eval.record import Measurement, Record
+from eval.spec import Suite, Tier
+from eval.suites import suite as declared_suite
+from tests.evidence.synthetic import make_record, write_store
+
+AVERAGED = ("sst2_full", "cola", "stsb", "mrpc", "rte")
+TITLES = ("SST-2", "CoLA", "STS-B", "MRPC", "RTE")
+EVERY = ("sst2", "snli", *AVERAGED)
+NINE = ("sst2", "cola", "stsb", "mrpc", "rte", "mnli", "qqp", "qnli")
+WORTH = {"random_ltd": -0.004, "shortened_baseline": -0.02}
+"""By how much an arm differs from the baseline, by construction and but for noise."""
+
+
+def measured(value: float, split: str) -> Measurement:
+    return Measurement(value=value, unit="fraction", split=split, n=872, standard_error=0.01)
+
+
+def records_of(suite: Suite, *, base: float) -> Iterator[Record]:
+    """Yield the whole grid of a suite, with noise of its own."""
+    rng = np.random.default_rng(abs(hash(base)) % 2**32)
+    for seed in suite.seeds:
+        shared = base + 0.02 * rng.standard_normal()
+        for arm in suite.arms:
+            score = shared + WORTH.get(arm.arm, 0.0) + 0.002 * rng.standard_normal()
+            found = {
+                suite.primary: measured(score, "validation"),
+                "validation_mismatched_accuracy": measured(score - 0.03, "mismatched"),
+                f"start_{suite.primary}": measured(0.1, "held_out"),
+                f"held_out_{suite.primary}": measured(score, "held_out"),
+            }
+            record = make_record(arm, seed, 1.0, key=f"{suite.name}-{arm.arm}-{seed}")
+            yield dataclasses.replace(record, measurements={**record.measurements, **found})
+
+
+def part(name: str, tier: Tier = "cpu") -> Part:
+    suite = declared_suite(f"bert_glue_{name}", tier)
+    return part_of(suite, list(records_of(suite, base=0.7 + 0.01 * len(name))))
+
+
+@pytest.fixture(scope="module")
+def parts() -> list[Part]:
+    return glue_parts([part(name) for name in reversed(EVERY)])
+
+
+def score(record: Record, name: str = "") -> float:
+    return 100 * record.measurements[name or part_primary(record)].value
+
+
+def part_primary(record: Record) -> str:
+    return next(
+        n for n in ("accuracy", "matthews_correlation", "spearman") if n in record.measurements
+    )
+
+
+def by_seed(of: Part, arm: str, name: str = "") -> dict[int, float]:
+    return {r.seed: score(r, name) for r in of.records if r.experiment.arm == arm}
+
+
+def test_tasks_come_in_one_order_and_pilots_are_no_tasks(parts: list[Part]) -> None:
+    assert [p.suite.name for p in parts] == [f"bert_glue_{name}" for name in EVERY]
+    pilot = declared_suite("bert_glue_sst2_pilot", "cpu")
+    found = part_of(pilot, [make_record(pilot.arms[0], 100, 1.0)])
+    assert glue_parts([found, *parts]) == parts
+
+
+def test_differences_are_paired_by_seed_and_in_points(parts: list[Part]) -> None:
+    data = glue_data(parts)
+    assert set(data["tier"]) == {"cpu"}
+    titles = ["SST-2, package", "SNLI", "SST-2", "CoLA", "STS-B", "MRPC", "RTE"]
+    assert list(dict.fromkeys(data["task"])) == titles
+    for of, title in zip(parts, titles, strict=True):
+        for arm in (e.arm for e in of.suite.arms if e.arm != "baseline"):
+            ours, theirs = by_seed(of, arm), by_seed(of, "baseline")
+            rows = data[(data["task"] == title) & (data["arm"] == arm)]
+            found = dict(zip(rows["seed"], rows["difference"], strict=True))
+            expected = {str(seed): ours[seed] - theirs[seed] for seed in ours}
+            mean = found.pop("mean")
+            assert found == pytest.approx(expected, abs=1e-9)
+            assert mean == pytest.approx(fmean(expected.values()), abs=1e-9)
+            last = rows[rows["seed"] == "mean"].iloc[0]
+            of_it = interval(expected.values())
+            assert (last["low"], last["high"]) == pytest.approx((of_it.low, of_it.high), abs=1e-9)
+            assert last["margin"] == (2 if title == "CoLA" else 1)
+
+
+def test_the_average_is_of_five_columns_by_seed(parts: list[Part]) -> None:
+    found = glue_average(parts)
+    assert isinstance(found, Average)
+    assert (found.columns, found.seeds) == (5, (0, 1, 2, 3, 4))
+    averaged = [p for p in parts if p.suite.name.removeprefix("bert_glue_") in AVERAGED]
+    means = {
+        arm: [fmean(by_seed(p, arm)[seed] for p in averaged) for seed in range(5)]
+        for arm in ("baseline", "random_ltd", "shortened_baseline")
+    }
+    assert found.baseline == pytest.approx(fmean(means["baseline"]), abs=1e-9)
+    for arm, of in found.differences.items():
+        expected = interval([a - b for a, b in zip(means[arm], means["baseline"], strict=True)])
+        assert (of.mean, of.low, of.high) == pytest.approx(
+            (expected.mean, expected.low, expected.high), abs=1e-9
+        )
+
+
+def test_the_papers_average_counts_both_splits_of_mnli() -> None:
+    parts = glue_parts([part(name, "paper") for name in NINE])
+    found = glue_average(parts)
+    assert isinstance(found, Average)
+    assert found.columns == 9
+    mnli = next(p for p in parts if p.suite.name == "bert_glue_mnli")
+    columns = [by_seed(p, "baseline") for p in parts]
+    columns.append(by_seed(mnli, "baseline", "validation_mismatched_accuracy"))
+    expected = fmean(fmean(c[seed] for c in columns) for seed in found.seeds)
+    assert found.baseline == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("lost", "title"), [*zip(AVERAGED, TITLES, strict=True)])
+def test_there_is_no_average_without_one_of_its_columns(
+    parts: list[Part], lost: str, title: str
+) -> None:
+    rest = [p for p in parts if p.suite.name != f"bert_glue_{lost}"]
+    told = f"No average: there are no records of {title} yet."
+    assert glue_average(rest) == told
+    assert told in glue_markdown(rest)
+    assert "average of" not in glue_markdown(rest)
+
+
+def test_a_seed_that_is_missing_somewhere_is_left_out_of_the_average(parts: list[Part]) -> None:
+    rte = parts[-1]
+    records = [r for r in rte.records if (r.experiment.arm, r.seed) != ("shortened_baseline", 2)]
+    found = glue_average([*parts[:-1], dataclasses.replace(rte, records=tuple(records))])
+    assert isinstance(found, Average)
+    assert found.seeds == (0, 1, 3, 4)
+
+
+def test_the_page_names_missing_runs_before_any_table(parts: list[Part]) -> None:
+    rte = parts[-1]
+    records = [r for r in rte.records if (r.experiment.arm, r.seed) != ("random_ltd", 1)]
+    shown = [*parts[:-1], dataclasses.replace(rte, records=tuple(records))]
+    for page in (glue_page(shown), glue_headline(shown)):
+        assert "bert_glue_rte, tier cpu: no finished run of random_ltd seed 1" in page
+        assert page.index("no finished run") < page.index("| task")
+
+
+def test_one_seed_has_no_interval(parts: list[Part]) -> None:
+    one = [
+        dataclasses.replace(p, records=tuple(r for r in p.records if r.seed == 3)) for p in parts
+    ]
+    table = glue_markdown(one)
+    assert table.count("(no interval)") == 2 * len(parts)
+    assert "fewer than two seeds" in table
+    assert "mean" not in set(glue_data(one)["seed"])
+
+
+def test_the_page_has_the_authors_averages_with_their_budgets(parts: list[Part]) -> None:
+    page = glue_page(parts)
+    for said in ("87.29", "87.32", "87.19", "1,049 B tokens", "524 B", "MNLI (two columns)"):
+        assert said in page
+    assert "do not compare" in page
+
+
+def test_the_figure_draws_what_its_data_say_and_repeats(parts: list[Part], tmp_path: Path) -> None:
+    made = []
+    for name in ("one", "two"):
+        figure = plot_glue(parts)
+        svg, _, csv = save(figure, tmp_path / name, glue_data(parts))
+        made.append((svg.read_bytes(), csv.read_bytes()))
+    assert made[0] == made[1]
+    (axes,) = figure.axes
+    assert [t.get_text() for t in axes.get_yticklabels()][-1] == "RTE"
+    labels = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert labels[:2] == ["random-LTD", "shortened baseline"]
+    assert len(labels) == 4
+    assert plt.get_fignums() == []
+
+
+def test_the_report_writes_the_page_and_the_readmes_block(
+    parts: list[Part], tmp_path: Path
+) -> None:
+    write_store(tmp_path / "store", [r for p in parts for r in p.records])
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- headline: glue -->\nold\n<!-- /headline -->\n")
+    build(tmp_path / "store", tmp_path / "summary", readme)
+    assert readme.read_text() == with_headline(
+        "<!-- headline: glue -->\n<!-- /headline -->\n", "glue", glue_headline(parts)
+    )
+    assert (tmp_path / "summary" / "glue.md").read_text() == glue_page(parts)
+    for ending in ("svg", "png", "csv"):
+        assert (tmp_path / "summary" / f"glue-cpu.{ending}").exists()
+    found = committed_glue("cpu", tmp_path / "store")
+    assert [p.suite for p in found] == [p.suite for p in parts]
+    assert glue_page(found) == glue_page(parts)
+    assert committed_glue("paper", tmp_path / "store") == []
