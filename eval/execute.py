@@ -98,9 +98,9 @@ def _train_and_measure(
         return None
     if export is not None:
         task.export(trained, export)
-    if experiment.keep:
-        hashes["trained_weights"] = _keep(task, trained, trained_folder(experiment, seed))
     found = task.measure(trained)
+    if experiment.keep:  # not before: a model that diverged is none to begin with
+        hashes["trained_weights"] = _keep(task, trained, trained_folder(experiment, seed))
     origin = {**provenance(experiment), "processes": num_processes(), **found.origin}
     record = Record(
         key=key,

@@ -115,6 +115,9 @@ def plan_lines(suite: Suite, machine: Machine) -> Iterator[str]:
     yield from _space(first, parameters, max(c.tokens for c in costs), machine)
     yield from _assumptions(first, machine)
     yield from suite.caveats
+    if first.pretrained is not None:
+        its = first.pretrained
+        yield f"The pretraining comes on top: ./rltd plan {its.suite} --tier {its.tier}."
 
 
 def _arm_cost(experiment: Experiment, cost: TransformerCost) -> ArmCost:
@@ -148,6 +151,8 @@ def _config(name: str) -> Any:
         return SCRATCH_ENCODERS[name].config(dropout=0.0)
     if name in _HUB_SHAPES:
         return GPT2Config(**_HUB_SHAPES[name])
+    if name == "bert-large-uncased":
+        return SCRATCH_ENCODERS["bert-large"].config(dropout=0.0)
     packaged = MODELS[name].asset if name in MODELS else None
     if name in ("tiny-llama", "tiny-bert"):
         return AutoConfig.from_pretrained(weights_folder(name, "checkout"))

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 
 from eval.errors import UserError
-from eval.identity import run_key
+from eval.identity import run_key, trained_folder
 from eval.paths import OUT, RESULTS
 from eval.pool import Job, Pool
 from eval.provenance import is_dirty
 from eval.record import Record, failed_path, load_record, load_records, record_path
 from eval.spec import Experiment, Suite
-from eval.starts import is_trained, pretraining
+from eval.starts import is_trained, pretrained_sha256, pretraining
 from eval.tasks.of import prepare
 
 __all__ = ["job_folder", "plan", "run", "run_suite", "stored"]
@@ -71,6 +71,8 @@ def run_suite(
         if first := _pretraining(jobs):
             _prepare(first)
             Pool(first, store=_AGAIN, workers=workers, tensorboard=False).run("pretraining")
+        if store == RESULTS:
+            _require_recorded(jobs)
         _prepare(jobs)
         Pool(jobs, store=store, workers=workers, tensorboard=tensorboard).run(suite.name)
     return [_finished(store, e, seed) for e in experiments for seed in seeds]
@@ -113,6 +115,23 @@ def _pretraining(jobs: Sequence[Job]) -> list[Job]:
             old.unlink(missing_ok=True)
         found[key] = Job(first, seed, job_folder(_AGAIN, first, seed, key))
     return list(found.values())
+
+
+def _require_recorded(jobs: Sequence[Job]) -> None:
+    """Check that recorded runs begin with the weights of records, where there are such.
+
+    Raises: UserError if the cache holds others, such as those of code that was not committed.
+    """
+    for job in jobs:
+        if (begins := pretraining(job.experiment, job.seed)) is None:
+            continue
+        path = record_path(RESULTS, *begins, run_key(*begins))
+        found = pretrained_sha256(job.experiment, job.seed)
+        if path.exists() and load_record(path).hashes["trained_weights"] != found:
+            raise UserError(
+                f"the weights in {trained_folder(*begins)} are not those of {path}; delete the "
+                "folder, and they are trained again"
+            )
 
 
 def _prepare(jobs: Sequence[Job]) -> None:

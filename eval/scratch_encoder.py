@@ -23,6 +23,7 @@ __all__ = [
     "ScratchEncoder",
     "initialise_encoder",
     "train_encoder_bpe",
+    "trained_encoder_tokenizer",
 ]
 
 _SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")

@@ -137,6 +137,10 @@ class Experiment:
             )
         if self.batch % self.accumulation:
             raise ValueError(f"batch {self.batch} is no multiple of {self.accumulation}")
+        if self.pretrained is not None and self.objective != "labels":
+            raise ValueError(f"a run with the objective {self.objective} begins with no other run")
+        if self.pretrained is None and self.pretrained_seed is not None:
+            raise ValueError("pretrained_seed is for a run that begins with another one")
         if self.steps < 1 or self.curve_every < 1:
             raise ValueError("steps and curve_every must be at least 1")
 

@@ -84,6 +84,6 @@ def _pretrained_folder(experiment: Experiment, seed: int) -> Path | None:
         raise UserError(
             f"{experiment.suite} {experiment.arm} begins with the weights of {first.suite} "
             f"{first.arm}, seed {its_seed}, which are not in the cache; ./rltd run "
-            f"{experiment.suite} trains them first"
+            f"{experiment.suite} --tier {experiment.tier} trains them first"
         )
     return trained_folder(*found)

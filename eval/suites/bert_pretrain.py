@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from eval.spec import Experiment, Optimization, Suite
-from eval.suites.budget import at_warmup_fraction, shortened_steps
+from eval.suites.budget import at_warmup_fraction, authors_warmup_steps, shortened_steps
 from eval.suites.declared import Declared
 from rltd_core import KeptLength
 
@@ -81,7 +81,11 @@ def masked_arms(
     on_layer_tokens = replace(baseline.optimization, clock="layer_tokens")
     dropping = replace(baseline, arm="random_ltd", kept=ramp, optimization=on_layer_tokens)
     short = shortened_steps(dropping, num_layers=num_layers)
-    control = replace(on_layer_tokens, clock_kept=ramp, authors_form=False)
+    control = on_layer_tokens
+    if on_layer_tokens.authors_form:
+        warmup = authors_warmup_steps(dropping, num_layers=num_layers)
+        control = replace(control, authors_form=False, warmup_steps=warmup)
+    control = replace(control, clock_kept=ramp)
     return (
         baseline,
         dropping,
@@ -218,6 +222,9 @@ def bert_pretrain_paper() -> Suite:
         caveats=(
             "Precision: bfloat16 autocast on float32 weights; the authors trained in float16.",
             "Data: the Pile without the parts that were taken down since.",
+            "Random-LTD and the baseline decay as the authors' scripts do, to the end of the run "
+            "less one warmup; lr_control decays to the end of the run and warms up for as many "
+            "steps as random-LTD does.",
             _PACKED,
             "One seed, as published: no verdict by the rule of the other tiers.",
         ),

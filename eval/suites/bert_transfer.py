@@ -19,8 +19,8 @@ from eval.suites.finetunings import PAPER, PAPER_SEEDS, Finetuning, one_run
 __all__ = ["TRANSFER_SUITES", "transfer"]
 
 _CAVEAT = (
-    "Nothing is dropped here: the arms are those of bert_pretrain, and begin with its weights of "
-    "the same seed. The arm without pretraining begins with the weights that pretraining begins "
+    "Nothing is dropped here: the arms are those of bert_pretrain, and begin with its weights "
+    "({}). The arm without pretraining begins with the weights that pretraining begins "
     "with, and says what that is worth."
 )
 
@@ -35,6 +35,7 @@ def transfer(
     Paper: section 5.2.
     """
     first, task = pretraining.arms[0], finetuning.task
+    which = "the same seed" if pretrained_seed is None else f"seed {pretrained_seed} for all seeds"
     # A step at a rate of 0 leaves the weights that every arm's pretraining begins with.
     still = replace(first.optimization, peak_lr=0.0, warmup_steps=0)
     untrained = replace(first, arm="no_pretraining", steps=1, optimization=still)
@@ -42,20 +43,22 @@ def transfer(
         one_run(f"bert_pretrain_{task}", finetuning),
         model=first.model,
         dropout=0.1,  # as BERT's, whatever the pretraining had
-        pretrained_seed=pretrained_seed,
     )
-    arms = (*pretraining.arms, untrained)
+    arms = tuple(
+        replace(begun, arm=arm.arm, pretrained=arm, pretrained_seed=pretrained_seed)
+        for arm in (*pretraining.arms, untrained)
+    )
     return Suite(
         name=begun.suite,
         question=_question(task),
-        arms=tuple(replace(begun, arm=arm.arm, pretrained=arm) for arm in arms),
+        arms=arms,
         seeds=pretraining.seeds,
         primary=finetuning.primary,
         progress=finetuning.progress,
         higher_is_better=True,
         margin=finetuning.margin,
         margin_reason=finetuning.margin_reason,
-        caveats=(*pretraining.caveats, finetuning.training, _CAVEAT),
+        caveats=(*pretraining.caveats, finetuning.training, _CAVEAT.format(which)),
     )
 
 

@@ -11,6 +11,7 @@ from rltd_core import KeptLength, TransformerCost
 
 __all__ = [
     "at_warmup_fraction",
+    "authors_warmup_steps",
     "layer_tokens",
     "shortened_steps",
     "steps_to_effective_tokens",
@@ -59,6 +60,18 @@ def steps_to_effective_tokens(experiment: Experiment, target: int, *, num_layers
         return _cost(num_layers).run_effective_tokens(experiment.kept, num_steps=steps, **size)
 
     return bisect_left(_counts(used, target), target, key=used) + 1
+
+
+def authors_warmup_steps(dropping: Experiment, *, num_layers: int) -> int:
+    """Return the steps after which a run has the layer tokens that end the authors' warmup.
+
+    They count the warmup at full length (`authors_form`), so that a run that drops warms up for
+    more steps; a control with its rates does, too.
+    """
+    full = KeptLength(start=dropping.length, full=dropping.length, ramp_steps=0)
+    warmup = replace(dropping, kept=full, steps=dropping.optimization.warmup_steps)
+    budget = layer_tokens(warmup, num_layers=num_layers)
+    return steps_within_layer_tokens(dropping, budget, num_layers=num_layers)
 
 
 def at_warmup_fraction(experiment: Experiment, *, steps: int) -> Experiment:

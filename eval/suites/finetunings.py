@@ -129,7 +129,9 @@ def _published(task: str) -> Finetuning:
     """Return a task at the published settings. Paper: section 5.2."""
     rows = glue_task(task).train_rows
     steps = 3 * -(-rows // _BATCH)
-    return Finetuning(task=task, length=128, steps=steps, about=f"3 epochs of {rows:,} rows")
+    return Finetuning(
+        task=task, length=128, steps=steps, about=f"3 epochs of {rows:,} rows, less those held out"
+    )
 
 
 # Paper: section 5.2 for 3 epochs of batches of 32 and the maximum of 128 tokens.

@@ -8,6 +8,7 @@ from eval.data.task_data import AVERAGED
 from eval.spec import Experiment, Optimization, Suite
 from eval.suites.budget import (
     at_warmup_fraction,
+    authors_warmup_steps,
     layer_tokens,
     shortened_steps,
     steps_within_layer_tokens,
@@ -117,9 +118,8 @@ def _arms(baseline: Experiment) -> tuple[Experiment, ...]:
     plan = baseline.optimization
     dropping = replace(baseline, arm="random_ltd", kept=kept)
     on_steps = replace(plan, clock="steps", authors_form=False)
-    control = replace(
-        plan, clock_kept=kept, authors_form=False, warmup_steps=_warmup_steps(dropping)
-    )
+    warmup = authors_warmup_steps(dropping, num_layers=_LAYERS)
+    control = replace(plan, clock_kept=kept, authors_form=False, warmup_steps=warmup)
     short = shortened_steps(dropping, num_layers=_LAYERS)
     budget = layer_tokens(baseline, num_layers=_LAYERS)
     more = steps_within_layer_tokens(dropping, budget, num_layers=_LAYERS)
@@ -131,11 +131,3 @@ def _arms(baseline: Experiment) -> tuple[Experiment, ...]:
         replace(baseline, arm="lr_control", optimization=control),
         replace(dropping, arm="random_ltd_equal_layer_tokens", steps=more),
     )
-
-
-def _warmup_steps(dropping: Experiment) -> int:
-    """Return the steps after which a run has the layer tokens that end the authors' warmup."""
-    warmup = replace(dropping, kept=KeptLength(start=_LENGTH, full=_LENGTH, ramp_steps=0))
-    warmup = replace(warmup, steps=dropping.optimization.warmup_steps)
-    budget = layer_tokens(warmup, num_layers=_LAYERS)
-    return steps_within_layer_tokens(dropping, budget, num_layers=_LAYERS)

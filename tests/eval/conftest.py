@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import datasets
+import datasets.config
 import pytest
 from accelerate.state import AcceleratorState, GradientState
 
+from eval.data.glue import glue_identity
 from eval.data.text import corpus_identity, load_split
 from eval.data.windows import corpus_windows, token_windows
 from eval.models import load_tokenizer, model_identity
@@ -31,8 +32,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def forget_what_was_hashed() -> None:
-    """Let the test change local files: a process hashes a corpus or a model once."""
+    """Let the test change local files: a process hashes a data set or a model once."""
     corpus_identity.cache_clear()
+    glue_identity.cache_clear()
     model_identity.cache_clear()
 
 
@@ -43,6 +45,7 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RLTD_OUT", str(folder))
     for module in _PLACES:
         monkeypatch.setattr(f"{module}.OUT", folder)
+    monkeypatch.setattr("eval.runner._AGAIN", folder / "pretraining")
     return folder
 
 

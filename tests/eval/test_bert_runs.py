@@ -12,11 +12,14 @@ from eval.execute import execute
 from eval.record import Record
 from eval.spec import Experiment
 from eval.suites import suite
+from eval.suites.budget import layer_tokens
 from eval.train import Interrupted
 
+SUITES = ("bert_glue_sst2", "bert_pretrain")
+LAYERS = {"tiny-bert": 5, "bert-toy": 4}
 RUNS = [
     pytest.param(experiment, id=f"{name}-{experiment.arm}")
-    for name in ("bert_glue_sst2", "bert_pretrain")
+    for name in SUITES
     for experiment in suite(name, "smoke").arms
 ]
 
@@ -60,20 +63,26 @@ def test_a_run_is_the_same_when_it_was_interrupted(
     pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
-@pytest.mark.parametrize("name", ["bert_glue_sst2", "bert_pretrain"])
-def test_arms_of_a_seed_share_weights_order_and_evaluation(
+@pytest.mark.parametrize("name", SUITES)
+def test_arms_of_a_seed_share_what_they_begin_with_and_are_measured_on(
     name: str, cache: Any, tmp_path: Path
 ) -> None:
-    arms = suite(name, "smoke").arms
-    records = [carried_out(e, tmp_path / e.arm) for e in arms]
+    declared = suite(name, "smoke")
+    records = {e.arm: carried_out(e, tmp_path / e.arm) for e in declared.arms}
     for what in ("initial_weights", "batch_order", "evaluated_text"):
-        assert len({r.hashes[what] for r in records}) == 1
-    costs = {r.experiment.arm: r.cost for r in records}
-    dropping, short = costs["random_ltd"], costs["shortened_baseline"]
-    assert dropping is not None
-    assert short is not None
-    a_step = arms[0].batch * arms[0].length * 5
-    assert 0 <= short.layer_tokens - dropping.layer_tokens < a_step
+        assert len({r.hashes[what] for r in records.values()}) == 1
+    used, losses = {}, {}
+    for arm, record in records.items():
+        assert record.cost is not None
+        used[arm] = record.cost.layer_tokens
+        num_layers = LAYERS[record.experiment.model]
+        assert used[arm] == layer_tokens(record.experiment, num_layers=num_layers)
+        losses[arm] = tuple(curve(tmp_path / arm, record)["val_nll"].dropna())
+    first = declared.arms[0]
+    a_step = first.batch * first.length * LAYERS[first.model]
+    assert used["random_ltd"] < used["baseline"]
+    assert 0 <= used["shortened_baseline"] - used["random_ltd"] < a_step
+    assert len(set(losses.values())) == len(records)  # no arm's difference is without effect
 
 
 @pytest.mark.parametrize("experiment", RUNS)

@@ -16,30 +16,11 @@ from hypothesis import strategies as st
 
 from eval.data.assets import ASSETS
 from eval.data.glue import Labelled, glue_identity, load_labelled, without_leaks
-from eval.data.glue_files import RELEASED_GLUE
 from eval.data.glue_tasks import COLUMNS, GLUE
 from eval.errors import UserError
+from tests.eval.glue_rows import NLI, SPLITS, N, put_copy, put_release, rows_of
 from tests.eval.packages import declare, put_by_hand, tgz_bytes, zip_bytes
 from tests.eval.task_files import arrow
-
-Row = dict[str, Any]
-N = 24
-NLI = ("entailment", "neutral", "contradiction")
-ENTAILED = ("entailment", "not_entailment")
-SPLITS = {name: ("train", *task.validation) for name, task in GLUE.items() if name != "snli"}
-
-
-def rows_of(name: str, split: str) -> list[Row]:
-    """Return made-up rows in the hub's schema; no sentence is in two splits."""
-    task = GLUE[name]
-    rows = []
-    for n in range(N if split == "train" else 6):
-        label = n % task.classes if task.classes > 1 else round(n % 26 / 5, 1)
-        row = {task.first: f'{split} {n}: "quoted", it \'s', "label": label}
-        rows.append(
-            row if task.second is None else {**row, task.second: f"Second {n} of {split} ?"}
-        )
-    return rows
 
 
 @pytest.fixture
@@ -49,60 +30,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir()
     monkeypatch.setenv("RLTD_LOCAL", str(place))
     return place
-
-
-def put_copy(folder: Path, name: str) -> None:
-    """Lay a task down in the layout of the hub's repository."""
-    data = folder / "nyu-mll" / "glue"
-    (data / name).mkdir(parents=True)
-    files = []
-    for split in SPLITS[name]:
-        lines = "".join(json.dumps(row) + "\n" for row in rows_of(name, split))
-        (data / name / f"{split}.jsonl").write_text(lines)
-        files.append({"split": split, "path": f"{name}/{split}.jsonl"})
-    configs = json.dumps([{"config_name": name, "data_files": files}])
-    (data / "README.md").write_text(f"---\nconfigs: {configs}\n---\n")
-
-
-def put_release(folder: Path, name: str) -> None:
-    """Lay a task down as the original release: tab-separated, unquoted, with columns of its own."""
-    place = folder / "glue" / RELEASED_GLUE[name][0]
-    place.mkdir(parents=True)
-    for split in SPLITS[name]:
-        lines = [_line(name, n, row) for n, row in enumerate(rows_of(name, split))]
-        header = [] if name == "cola" else [_HEADERS[name]]
-        text = "".join(f"{line}\n" for line in [*header, *lines])
-        start = "\ufeff" if name == "mrpc" else ""
-        ending = "\r\n" if name == "qqp" else "\n"
-        file = place / f"{split.replace('validation', 'dev')}.tsv"
-        file.write_bytes((start + text).replace("\n", ending).encode())
-
-
-_HEADERS = {
-    "sst2": "sentence\tlabel",
-    "mrpc": "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String",
-    "stsb": "index\tgenre\tsentence1\tsentence2\tscore",
-    "qqp": "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate",
-    "qnli": "index\tquestion\tsentence\tlabel",
-    "rte": "index\tsentence1\tsentence2\tlabel",
-    "mnli": "index\tgenre\tsentence1\tsentence2\tlabel1\tgold_label",
-}
-
-
-def _line(name: str, n: int, row: Row) -> str:
-    task, label = GLUE[name], row["label"]
-    texts = [row[task.first]] if task.second is None else [row[task.first], row[task.second]]
-    cells = {
-        "cola": ["gj04", label, "", *texts],
-        "sst2": [*texts, label],
-        "mrpc": [label, n, n, *texts],
-        "stsb": [n, "news", *texts, f"{label:.3f}"],
-        "qqp": [n, n, n, *texts, label],
-        "qnli": [n, *texts, ENTAILED[int(label) % 2]],
-        "rte": [n, *texts, ENTAILED[int(label) % 2]],
-        "mnli": [n, "fiction", *texts, "neutral", NLI[int(label) % 3]],
-    }[name]
-    return "\t".join(map(str, cells))
 
 
 def assert_equal(one: Labelled, other: Labelled) -> None:
@@ -131,6 +58,25 @@ def test_a_local_task_is_read_from_copy_and_release_alike(
     assert (len(train), len(held_out)) == (N - 2, 2)  # a tenth is held out
     both = [*zip(train.first, train.labels_N), *zip(held_out.first, held_out.labels_N)]
     assert sorted(both) == sorted((r[task.first], r["label"]) for r in rows_of(name, "train"))
+
+
+def test_held_out_rows_are_in_an_order_of_chance_and_never_trained_on(folder: Path) -> None:
+    place, num = folder / "glue" / "SST-2", 200
+    place.mkdir(parents=True)
+    for name, size in (("train", num), ("dev", 4)):  # all of one class, then all of the other
+        lines = [f"{name} number {n}\t{int(n < size // 2)}\n" for n in range(size)]
+        (place / f"{name}.tsv").write_text("sentence\tlabel\n" + "".join(lines))
+    train, held_out = (load_labelled("sst2", split, "local") for split in ("train", "held_out"))
+    assert (len(train), len(held_out)) == (num - num // 10, num // 10)
+    numbers, held = ([int(text.split()[-1]) for text in part.first] for part in (train, held_out))
+    assert sorted([*numbers, *held]) == list(range(num))
+    assert held_out.labels_N.tolist() == [int(n < num // 2) for n in held]
+    assert set(held_out.labels_N[:16].tolist()) == {0, 1}
+    assert held != sorted(held)
+    assert numbers == sorted(numbers)  # as the file has them: the run's own order mixes them
+    assert_equal(load_labelled("sst2", "held_out", "local"), held_out)
+    np.random.seed(1)  # nor does it depend on what was drawn elsewhere
+    assert_equal(load_labelled("sst2", "held_out", "local"), held_out)
 
 
 @pytest.mark.parametrize("name", SPLITS)

@@ -6,7 +6,9 @@ import pytest
 
 from eval.__main__ import main
 from eval.errors import UserError
+from eval.models import MODELS
 from eval.plan import Machine, arm_costs, plan_lines
+from eval.spec import Tier
 from eval.suites import SUITES, suite
 from tests.eval.experiments import arm, whole_run
 
@@ -14,12 +16,12 @@ DECLARED = [(name, tier) for name, entry in SUITES.items() for tier in entry.dec
 
 
 @pytest.mark.parametrize(("name", "tier"), DECLARED)
-def test_every_declared_suite_has_a_plan_or_says_what_is_missing(name: str, tier: str) -> None:
+def test_every_declared_suite_has_a_plan_or_says_what_is_missing(name: str, tier: Tier) -> None:
     declared = suite(name, tier)
-    if declared.arms[0].model.startswith("smollm2"):
-        with pytest.raises(
-            UserError, match=r"not in the cache; run \./rltd assets --fetch smollm2"
-        ):
+    model = MODELS.get(declared.arms[0].model)
+    if model is not None and model.asset is not None:
+        said = rf"not in the cache; run \./rltd assets --fetch {model.asset}"
+        with pytest.raises(UserError, match=said):
             arm_costs(declared)
         return
     costs = arm_costs(declared)

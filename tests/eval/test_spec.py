@@ -26,12 +26,30 @@ from tests.eval.experiments import ARMS, arm, smoke_optimization
 
 ASSETS = {"model": "package:" + "0" * 64, "data": "hub:a/b@c"}
 PART_OF_ANOTHER = {"kept", "optimization"}
-NOT_NUMBERS = {"tasks": ("piqa", "boolq"), "task_rows": 7, "checkpointing": True}
+ADDED_LATER: dict[str, Any] = {
+    "tasks": ("piqa", "boolq"),
+    "task_rows": 7,
+    "checkpointing": True,
+    "objective": "masked",
+    "protected": 1,
+    "padding_aware": True,
+    "dropout": 0.1,
+    "model_source": "package",
+    "pretrained": arm("baseline"),
+    "pretrained_seed": 0,
+    "keep": True,
+}
+"""Fields that the first records do not have, with another value than their default."""
 ON_LAYER_TOKENS: dict[str, Any] = {
     "clock_kept": KeptLength(start=8, full=32, ramp_steps=6),
     "authors_form": True,
 }
 """Fields that make sense only with the clock `layer_tokens`."""
+
+
+def begins_with(other: Experiment, **changes: Any) -> Experiment:
+    """Return an arm that begins with the trained weights of another run."""
+    return arm(objective="labels", pretrained=other, **changes)
 
 
 def changed_specs() -> Iterator[tuple[str, Experiment]]:
@@ -41,8 +59,12 @@ def changed_specs() -> Iterator[tuple[str, Experiment]]:
         if field.name == "length":
             kept = replace(experiment.kept, full=64)
             yield field.name, replace(experiment, length=64, kept=kept)
-        elif field.name in NOT_NUMBERS:
-            yield field.name, replace(experiment, **{field.name: NOT_NUMBERS[field.name]})
+        elif field.name == "pretrained":
+            yield field.name, begins_with(arm("baseline"))
+        elif field.name == "pretrained_seed":
+            yield field.name, begins_with(arm("baseline"), pretrained_seed=0)
+        elif field.name in ADDED_LATER:
+            yield field.name, replace(experiment, **{field.name: ADDED_LATER[field.name]})
         elif field.name not in PART_OF_ANOTHER:
             value = another(getattr(experiment, field.name))
             yield field.name, replace(experiment, **{field.name: value})
@@ -81,6 +103,10 @@ def test_the_changes_below_cover_every_field() -> None:
 
 def test_a_field_added_later_leaves_the_spec_of_older_records_as_it_was() -> None:
     assert arm().to_dict()["kept"].keys() == {"start", "full", "ramp_steps", "quantum"}
+    first = {field.name for field in fields(Experiment)} - ADDED_LATER.keys()
+    assert arm().to_dict().keys() == first
+    records = [json.loads(path.read_text()) for path in (RESULTS / "runs").rglob("*.json")]
+    assert min((r["experiment"].keys() for r in records), key=len) == first
 
 
 def test_committed_records_keep_their_place_their_key_and_every_byte() -> None:
@@ -96,12 +122,35 @@ def test_committed_records_keep_their_place_their_key_and_every_byte() -> None:
         assert path in {expected, failed_path(expected)}
 
 
-@pytest.mark.parametrize("name", ["tasks", "task_rows", "checkpointing"])
+@pytest.mark.parametrize("name", ADDED_LATER)
 def test_a_field_added_later_is_in_the_spec_where_it_is_not_at_its_default(name: str) -> None:
     assert name not in arm().to_dict()
-    value = NOT_NUMBERS[name]
+    value = ADDED_LATER[name]
     plain = list(value) if isinstance(value, tuple) else value  # as JSON has it
+    if isinstance(value, Experiment):
+        plain = value.to_dict()  # which leaves out its own defaults, too
     assert CHANGES[name].to_dict()[name] == plain
+
+
+def test_every_field_of_the_run_it_begins_with_changes_the_key() -> None:
+    keys = {content_key(begins_with(e), 0, ASSETS) for e in (arm(), *CHANGES.values())}
+    assert len(keys) == 1 + len(CHANGES)
+    assert content_key(arm(), 0, ASSETS) not in keys
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_run_within_a_run_within_a_run_survives_json(name: str) -> None:
+    nested = begins_with(begins_with(CHANGES[name], keep=True))
+    again = Experiment.from_dict(json.loads(json.dumps(nested.to_dict(), allow_nan=False)))
+    assert again == nested
+    assert hash(again) == hash(nested)
+    assert isinstance(again.pretrained, Experiment)
+    assert again.pretrained.pretrained == CHANGES[name]
+
+
+def test_the_model_comes_from_where_the_data_does_unless_said_otherwise() -> None:
+    assert arm(source="local").weights_source == "local"
+    assert arm(source="local", model_source="package").weights_source == "package"
 
 
 @pytest.mark.parametrize("name", ON_LAYER_TOKENS)
@@ -164,6 +213,8 @@ def test_a_spec_survives_json(name: str) -> None:
         ({"accumulation": 3}, "batch 4 is no multiple of 3"),
         ({"steps": 0}, "must be at least 1"),
         ({"curve_every": 0}, "must be at least 1"),
+        ({"pretrained": arm("baseline")}, "the objective language begins with no other run"),
+        ({"pretrained_seed": 0}, "for a run that begins with another one"),
     ],
 )
 def test_a_spec_that_cannot_be_run_is_refused(changes: dict[str, Any], message: str) -> None:
