@@ -5,7 +5,10 @@ from __future__ import annotations
 from eval.errors import UserError
 from eval.spec import Suite, Tier
 from eval.suites.bert_glue import GLUE_SUITES
-from eval.suites.bert_pretrain import PRETRAIN_SUITES
+from eval.suites.bert_pretrain import QUESTION as BERT_QUESTION
+from eval.suites.bert_pretrain import bert_pretrain_cpu, bert_pretrain_smoke
+from eval.suites.bert_pretrain_large import bert_pretrain_gpu, bert_pretrain_paper
+from eval.suites.bert_pretrain_pilots import PILOT_SUITES
 from eval.suites.bert_transfer import TRANSFER_SUITES
 from eval.suites.declared import Declared
 from eval.suites.gpt import (
@@ -69,7 +72,16 @@ SUITES: dict[str, Declared] = {
         {"paper": gpt_pretrain_paper_350m},
     ),
     **GLUE_SUITES,
-    **PRETRAIN_SUITES,
+    "bert_pretrain": Declared(
+        BERT_QUESTION,
+        {
+            "smoke": bert_pretrain_smoke,
+            "cpu": bert_pretrain_cpu,
+            "gpu": bert_pretrain_gpu,
+            "paper": bert_pretrain_paper,
+        },
+    ),
+    **PILOT_SUITES,
     **TRANSFER_SUITES,
     **{
         name: Declared(QUESTION, {"paper": declared})

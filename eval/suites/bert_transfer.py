@@ -8,15 +8,12 @@ from functools import partial
 
 from eval.data.glue_tasks import glue_task
 from eval.spec import Suite, Tier
-from eval.suites.bert_pretrain import (
-    bert_pretrain_gpu,
-    bert_pretrain_paper,
-    bert_pretrain_smoke,
-)
+from eval.suites.bert_pretrain import bert_pretrain_cpu, bert_pretrain_smoke
+from eval.suites.bert_pretrain_large import bert_pretrain_gpu, bert_pretrain_paper
 from eval.suites.declared import Declared
 from eval.suites.finetunings import PAPER, PAPER_SEEDS, Finetuning, one_run
 
-__all__ = ["TRANSFER_SUITES", "transfer"]
+__all__ = ["CPU", "TRANSFER_SUITES", "bert_transfer_smoke", "transfer"]
 
 _CAVEAT = (
     "Nothing is dropped here: the arms are those of bert_pretrain, and begin with its weights "
@@ -82,6 +79,18 @@ def bert_transfer_smoke() -> Suite:
     return replace(declared, arms=arms, margin_reason=reason)
 
 
+def _cpu(task: str, about: str) -> Finetuning:
+    return Finetuning(
+        task=task,
+        length=80,  # holds 99 % of the training rows of both
+        steps=300,
+        about=about,
+        tier="cpu",
+        source="package",
+        peak_lr=5e-4,
+    )
+
+
 def _gpu(task: str, length: int, steps: int, about: str) -> Finetuning:
     return Finetuning(
         task=task,
@@ -94,6 +103,10 @@ def _gpu(task: str, length: int, steps: int, about: str) -> Finetuning:
     )
 
 
+CPU = (
+    _cpu("sst2", "9,600 examples, less than two epochs of the package's 6,749 sentences"),
+    _cpu("snli", "9,600 of the package's 98,890 pairs"),
+)
 _GPU = (
     _gpu("sst2", 64, 6219, "3 epochs of 66,344 sentences and phrases"),
     _gpu("cola", 64, 720, "3 epochs of 7,679 sentences"),
@@ -116,6 +129,9 @@ def _paper(finetuning: Finetuning) -> Suite:
 
 def _declare() -> dict[str, Declared]:
     found: dict[str, dict[Tier, Callable[[], Suite]]] = {"sst2": {"smoke": bert_transfer_smoke}}
+    for finetuning in CPU:
+        tiers = found.setdefault(finetuning.task, {})
+        tiers["cpu"] = lambda f=finetuning: transfer(bert_pretrain_cpu(), f)
     for finetuning in _GPU:
         tiers = found.setdefault(finetuning.task, {})
         tiers["gpu"] = lambda f=finetuning: transfer(bert_pretrain_gpu(), f)
