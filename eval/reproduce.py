@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from eval.data.assets import ASSETS, Asset
 from eval.data.fetch import fetch, is_fetched
+from eval.data.glue_files import PACKAGED_GLUE
 from eval.data.task_packages import PACKAGED
 from eval.data.text import CORPORA
 from eval.evidence.report import yours
@@ -14,10 +15,10 @@ from eval.models import MODELS
 from eval.notebooks import execute_all
 from eval.paths import OUT, RESULTS, shown
 from eval.runner import plan, run_suite, stored
-from eval.spec import Suite, Tier
+from eval.spec import Experiment, Suite, Tier
 from eval.suites import HEADLINE, suite
 
-__all__ = ["reproduce"]
+__all__ = ["packages_of", "reproduce"]
 
 
 def reproduce(*, tier: Tier, every_seed: bool) -> int:
@@ -27,7 +28,7 @@ def reproduce(*, tier: Tier, every_seed: bool) -> int:
     """
     suites = [suite(name, tier) for name in HEADLINE]
     seeds = {s.name: s.seeds if every_seed else s.seeds[:1] for s in suites}
-    missing = [a for a in _assets(suites) if not is_fetched(a)]
+    missing = [a for a in packages_of(suites) if not is_fetched(a)]
     for line in _announcement(suites, seeds, missing):
         print(line, flush=True)
     for wanted in missing:
@@ -45,13 +46,24 @@ def reproduce(*, tier: Tier, every_seed: bool) -> int:
     return 0
 
 
-def _assets(suites: Sequence[Suite]) -> list[Asset]:
+def packages_of(suites: Sequence[Suite]) -> list[Asset]:
     """Return the package assets that the suites read."""
-    experiments = [e for s in suites for e in s.arms if e.source == "package"]
-    names = {MODELS[e.model].asset for e in experiments if e.model in MODELS}
-    names |= {CORPORA[e.data].asset for e in experiments}
-    names |= {PACKAGED[task][0] for e in experiments for task in e.tasks}
+    arms = [e for s in suites for e in s.arms]
+    arms += [e.pretrained for e in arms if e.pretrained is not None]
+    names = {
+        MODELS[e.model].asset for e in arms if e.weights_source == "package" and e.model in MODELS
+    }
+    for e in arms:
+        if e.source == "package":
+            names |= _of_data(e)
+            names |= {PACKAGED[task][0] for task in e.tasks}
     return [entry for name, entry in ASSETS.items() if name in names]
+
+
+def _of_data(experiment: Experiment) -> set[str | None]:
+    if experiment.objective == "labels":
+        return set(PACKAGED_GLUE[experiment.data].values())
+    return {CORPORA[experiment.data].asset}
 
 
 def _announcement(
