@@ -137,11 +137,12 @@ def _rows(task: GlueTask, split: str, source: str) -> list[Row]:
     if source == "package":
         return package_rows(task.name, split)
     if source == "local":
+        folder = local_dir()
         try:
             return _from_hub(task, split, source)
         except UserError as of_copy:
             try:
-                return released_rows(task.name, split, local_dir())
+                return released_rows(task.name, split, folder)
             except UserError as of_release:
                 raise UserError(f"{of_copy}; {of_release}") from None
     return _from_hub(task, split, source)

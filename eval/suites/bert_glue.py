@@ -14,7 +14,7 @@ from eval.data.glue_tasks import glue_task
 from eval.spec import Experiment, Suite, Tier
 from eval.suites.budget import at_warmup_fraction, shortened_steps
 from eval.suites.declared import Declared
-from eval.suites.finetunings import CPU, PAPER, PAPER_SEEDS, Finetuning, one_run
+from eval.suites.finetunings import CPU, PAPER, PAPER_SEEDS, TOY, Finetuning, one_run, toy_sized
 from rltd_core import KeptLength
 
 __all__ = ["GLUE_SUITES", "bert_glue", "bert_glue_pilot", "bert_glue_smoke"]
@@ -93,24 +93,8 @@ def bert_glue_pilot(name: str, finetuning: Finetuning) -> Suite:
 
 def bert_glue_smoke() -> Suite:
     """Run the path of `bert_glue_sst2` in seconds, on hand-written sentences."""
-    toy = Finetuning(
-        task="sst2",
-        length=16,
-        steps=12,
-        about="12 steps",
-        tier="smoke",
-        source="checkout",
-        model="tiny-bert",
-        peak_lr=3e-3,
-    )
-    declared = bert_glue("sst2", toy)
-    arms = tuple(
-        replace(arm, batch=4, precision="no", curve_windows=8, curve_every=4)
-        for arm in declared.arms
-    )
     told = "An untrained toy model on hand-written sentences: the numbers mean nothing."
-    reason = "the smoke tier shows that the path runs; its numbers mean nothing"
-    return replace(declared, arms=arms, seeds=(0,), margin_reason=reason, caveats=(told,))
+    return replace(toy_sized(bert_glue("sst2", TOY)), caveats=(told,))
 
 
 def _at_lr(arm: Experiment, peak_lr: float) -> Experiment:

@@ -11,7 +11,7 @@ from eval.spec import Suite, Tier
 from eval.suites.bert_pretrain import bert_pretrain_cpu, bert_pretrain_smoke
 from eval.suites.bert_pretrain_large import bert_pretrain_gpu, bert_pretrain_paper
 from eval.suites.declared import Declared
-from eval.suites.finetunings import PAPER, PAPER_SEEDS, Finetuning, one_run
+from eval.suites.finetunings import PAPER, PAPER_SEEDS, TOY, Finetuning, one_run, toy_sized
 
 __all__ = ["CPU", "TRANSFER_SUITES", "bert_transfer_smoke", "transfer"]
 
@@ -61,22 +61,7 @@ def transfer(
 
 def bert_transfer_smoke() -> Suite:
     """Run the path of `bert_pretrain_sst2` in seconds."""
-    toy = Finetuning(
-        task="sst2",
-        length=16,
-        steps=12,
-        about="12 steps",
-        tier="smoke",
-        source="checkout",
-        peak_lr=3e-3,
-    )
-    declared = transfer(bert_pretrain_smoke(), toy)
-    arms = tuple(
-        replace(arm, batch=4, precision="no", curve_windows=8, curve_every=4)
-        for arm in declared.arms
-    )
-    reason = "the smoke tier shows that the path runs; its numbers mean nothing"
-    return replace(declared, arms=arms, margin_reason=reason)
+    return toy_sized(transfer(bert_pretrain_smoke(), TOY))
 
 
 def _cpu(task: str, about: str) -> Finetuning:

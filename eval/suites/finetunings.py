@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eval.data.glue_tasks import glue_task
-from eval.spec import Experiment, Optimization, Source, Tier
+from eval.spec import Experiment, Optimization, Source, Suite, Tier
 from rltd_core import KeptLength
 
-__all__ = ["CPU", "PAPER", "PAPER_SEEDS", "Finetuning", "one_run"]
+__all__ = ["CPU", "PAPER", "PAPER_SEEDS", "TOY", "Finetuning", "one_run", "toy_sized"]
 
 _BATCH = 32
 PAPER_SEEDS = (1234, 1235, 1236, 1237, 1238)
@@ -61,6 +61,27 @@ class Finetuning:
     def training(self) -> str:
         """Say what is trained on, for the caveats."""
         return f"Training: {self.about}, batches of {_BATCH}, padded to {self.length} tokens."
+
+
+TOY = Finetuning(
+    task="sst2",
+    length=16,
+    steps=12,
+    about="12 steps",
+    tier="smoke",
+    source="checkout",
+    model="tiny-bert",
+    peak_lr=3e-3,
+)
+"""The `smoke` tier's."""
+
+
+def toy_sized(declared: Suite) -> Suite:
+    """Return a suite of the `smoke` tier in batches of 4, in float32."""
+    small = {"batch": 4, "precision": "no", "curve_windows": 8, "curve_every": 4}
+    arms = tuple(replace(arm, **small) for arm in declared.arms)
+    reason = "the smoke tier shows that the path runs; its numbers mean nothing"
+    return replace(declared, arms=arms, seeds=(0,), margin_reason=reason)
 
 
 def one_run(suite: str, finetuning: Finetuning) -> Experiment:
