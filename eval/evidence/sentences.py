@@ -40,7 +40,9 @@ def loss_name(suite: Suite) -> str:
     if e.objective == "labels":
         squared = glue_task(e.data).classes == 1
         return "held-out squared error" if squared else "held-out cross-entropy (nats)"
-    return f"validation loss (nats per {'masked ' * (e.objective == 'masked')}token)"
+    if e.objective == "masked":
+        return "validation loss\n(nats per masked token)"  # in two lines, or it does not fit
+    return "validation loss (nats per token)"
 
 
 def time_sentence(tier: str, records: Sequence[Record]) -> str:

@@ -1,0 +1,35 @@
+"""Sentences and labels about a suite's runs, for every kind of task."""
+
+from __future__ import annotations
+
+import pytest
+
+from eval.evidence.sentences import loss_name, size_sentence
+from eval.suites import suite
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gpt_pretrain", "validation loss (nats per token)"),
+        ("bert_pretrain", "validation loss\n(nats per masked token)"),
+        ("bert_glue_sst2", "held-out cross-entropy (nats)"),
+        ("bert_glue_stsb", "held-out squared error"),
+    ],
+)
+def test_the_loss_of_a_curve_is_named_by_what_is_learned(name: str, said: str) -> None:
+    assert loss_name(suite(name, "cpu")) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gpt_pretrain", "8 x 256 tokens, bfloat16"),
+        ("gpt_pretrain", "random-LTD keeps 64 to 256 over 280 steps; measured on 512 windows"),
+        ("bert_glue_sst2", "32 x 56 tokens, padding included, bfloat16"),
+        ("bert_glue_sst2", "keeps 14 to 56 over 316 steps; measured on all rows of the validation"),
+        ("bert_pretrain_sst2", "then linear decay; measured on all rows of the validation split."),
+    ],
+)
+def test_the_size_of_the_runs_is_what_the_suite_declares(name: str, said: str) -> None:
+    assert said in size_sentence(suite(name, "cpu"))
