@@ -154,7 +154,7 @@ def test_the_tokenizer_joins_what_often_stands_together(tokenizer: Any) -> None:
 def test_the_tokenizer_is_the_same_wherever_it_is_trained(cache: Path) -> None:
     here = trained_tokenizer(TOY, "repository-prose", "checkout")
     code = (
-        "from eval.models import tokenizer_of; from tests.eval.experiments import arm; "
+        "from eval.starts import tokenizer_of; from tests.eval.experiments import arm; "
         "tokenizer_of(arm(model='gpt2-toy'))"
     )
     elsewhere = cache.with_name("elsewhere")
