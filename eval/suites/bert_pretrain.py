@@ -100,6 +100,9 @@ def masked_arms(
 def bert_pretrain_cpu() -> Suite:
     """Pretrain a small encoder on WikiText-2: random-LTD with LayerToken LR, and with dropout.
 
+    It has no margin, and so no verdict, before its rate is settled: at 2e-3 two of the three
+    shortened baselines of `bert_pretrain_spread` did not learn.
+
     Paper: section 5.2. Cost: 30 runs of about 5 minutes of one core.
     """
     return Suite(
@@ -110,8 +113,6 @@ def bert_pretrain_cpu() -> Suite:
         primary="masked_nats",
         progress=PROGRESS,
         higher_is_better=False,
-        margin=0.02,
-        margin_reason="to be declared",
         caveats=CAVEATS,
     )
 
