@@ -75,6 +75,9 @@ SCRATCH_ENCODERS: dict[str, ScratchEncoder] = {
             name="bert-2m", num_layers=6, width=128, num_heads=4, positions=128, vocabulary=4096
         ),
         ScratchEncoder(
+            name="bert-1m", num_layers=6, width=128, num_heads=4, positions=128, vocabulary=1024
+        ),
+        ScratchEncoder(
             name="bert-29m", num_layers=12, width=384, num_heads=6, positions=512, vocabulary=16384
         ),
         # The paper's. Paper: section 5.2.
