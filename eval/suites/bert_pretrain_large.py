@@ -27,6 +27,7 @@ def bert_pretrain_gpu() -> Suite:
         steps=4000,
         kept=KeptLength(start=512, full=512, ramp_steps=0),
         optimization=replace(BASELINE.optimization, peak_lr=5e-4, warmup_steps=400),
+        precision="bf16",
         curve_windows=128,
         curve_every=200,
     )
@@ -101,6 +102,7 @@ def _published() -> Experiment:
             weight_decay=0.01,
             authors_form=True,
         ),
+        precision="bf16",
         curve_windows=128,
         curve_every=2000,
         checkpointing=True,

@@ -37,6 +37,7 @@ LAYERS = {
     "bert-large": 24,
     "bert-29m": 12,
     "bert-2m": 6,
+    "bert-1m": 6,
     "bert-toy": 4,
 }
 DECLARED: list[tuple[str, Tier]] = [
