@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _reproduce_options(reproduce: argparse.ArgumentParser) -> None:
-    reproduce.add_argument("--all", action="store_true", help="every seed of the evidence (hours)")
+    reproduce.add_argument(
+        "--all", action="store_true", help="every seed of every arm of the evidence (hours)"
+    )
     reproduce.add_argument(
         "--tier", default="cpu", choices=["smoke", "cpu"], help="smoke: minutes, proves the path"
     )

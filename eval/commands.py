@@ -32,7 +32,7 @@ def reproduce(options: Namespace) -> int:
     """Do the main job, from the download to the report."""
     from eval.reproduce import reproduce as do
 
-    return do(tier=options.tier, every_seed=options.all)
+    return do(tier=options.tier, everything=options.all)
 
 
 def test(options: Namespace) -> int:

@@ -66,9 +66,10 @@ class Pool:
     def __init__(
         self, jobs: list[Job], *, store: Path, workers: int | None, tensorboard: bool
     ) -> None:
-        cores = os.cpu_count() or 1
-        self._workers = workers or (1 if torch.cuda.is_available() else min(cores, len(jobs)))
-        self._threads = max(1, cores // self._workers)
+        cores, gpu = os.cpu_count() or 1, torch.cuda.is_available()
+        self._workers = workers or (1 if gpu else min(cores, len(jobs)))
+        # More threads round otherwise: a run's numbers would depend on how many go beside it.
+        self._threads = max(1, cores // self._workers) if gpu else 1
         self._waiting, self._active, self._done = list(jobs), list[Job](), list[Job]()
         self._failed: list[str] = []
         self._store = store

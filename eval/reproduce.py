@@ -1,4 +1,4 @@
-"""The main job: fetch, run one seed of every headline suite, execute the notebooks, report."""
+"""The main job: fetch, run the headline suites, execute the notebooks, report."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from eval.data.glue_files import PACKAGED_GLUE
 from eval.data.task_packages import PACKAGED
 from eval.data.text import CORPORA
 from eval.evidence.report import yours
+from eval.evidence.stats import JUDGED
 from eval.models import MODELS
 from eval.notebooks import execute_all
 from eval.paths import OUT, RESULTS, shown
@@ -21,13 +22,16 @@ from eval.suites import HEADLINE, suite
 __all__ = ["packages_of", "reproduce"]
 
 
-def reproduce(*, tier: Tier, every_seed: bool) -> int:
-    """Do the main job; what is done already is skipped, so an interrupted one continues.
+def reproduce(*, tier: Tier, everything: bool) -> int:
+    """Do the main job: one seed of the arms that verdicts compare, or every seed of every arm.
 
-    Everything it makes lies in `out/`; committed records are only compared with.
+    What is done already is skipped, so an interrupted one continues. All it makes lies in `out/`;
+    committed records are only compared with.
     """
     suites = [suite(name, tier) for name in HEADLINE]
-    seeds = {s.name: s.seeds if every_seed else s.seeds[:1] for s in suites}
+    if not everything:
+        suites = [s.with_arms(JUDGED) for s in suites]
+    seeds = {s.name: s.seeds if everything else s.seeds[:1] for s in suites}
     missing = [a for a in packages_of(suites) if not is_fetched(a)]
     for line in _announcement(suites, seeds, missing):
         print(line, flush=True)
@@ -38,7 +42,8 @@ def reproduce(*, tier: Tier, every_seed: bool) -> int:
         run_suite(each, seeds=seeds[each.name])
     print("executing the notebooks", flush=True)
     (first,) = {s.seeds[0] for s in suites}  # what the notebooks share
-    parameters = {"tier": tier, "seeds": None if every_seed else [first], "retrain": True}
+    parameters = {"tier": tier, "arms": () if everything else JUDGED, "retrain": True}
+    parameters["seeds"] = None if everything else [first]
     for path in execute_all(OUT / "notebooks", parameters):
         print(f"  {shown(path)}", flush=True)
     for line in yours(suites):

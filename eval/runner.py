@@ -24,15 +24,22 @@ _AGAIN = OUT / "pretraining"
 """Store of the runs that were only needed for their trained models."""
 
 
-def run(suite: Suite, *, seeds: Sequence[int] | None = None, retrain: bool = False) -> list[Record]:
+def run(
+    suite: Suite,
+    *,
+    arms: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+    retrain: bool = False,
+) -> list[Record]:
     """Return a suite's records: the committed ones, or with `retrain` those of your own runs.
 
-    This is what a notebook calls. With `retrain`, what `out/` does not hold yet is trained first.
+    This is what a notebook calls; all arms, unless named. With `retrain`, what `out/` does not hold
+    yet is trained first.
     """
     wanted = suite.seeds if seeds is None else tuple(seeds)
     if retrain:
-        return run_suite(suite, seeds=wanted)
-    return stored(RESULTS, suite, wanted)
+        return run_suite(suite, seeds=wanted, arms=arms)
+    return stored(RESULTS, suite.with_arms(arms) if arms else suite, wanted)
 
 
 def stored(store: Path, suite: Suite, seeds: Sequence[int]) -> list[Record]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from eval.errors import UserError
@@ -197,6 +198,13 @@ class Suite:
     margin_reason: str = ""
     caveats: tuple[str, ...] = field(default=())
     """What every table of this suite must say below it."""
+
+    def with_arms(self, names: Sequence[str]) -> Suite:
+        """Return the suite with these of its arms alone.
+
+        Raises: UserError for an arm that it does not have.
+        """
+        return replace(self, arms=tuple(self.arm(name) for name in names))
 
     def arm(self, name: str) -> Experiment:
         """Return the experiment of an arm.

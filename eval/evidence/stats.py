@@ -17,6 +17,7 @@ from eval.spec import Suite
 __all__ = [
     "BASELINE",
     "ENOUGH_SEEDS",
+    "JUDGED",
     "SHORTENED",
     "TREATMENT",
     "Interval",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 BASELINE, TREATMENT, SHORTENED = "baseline", "random_ltd", "shortened_baseline"
+JUDGED = (BASELINE, TREATMENT, SHORTENED)
+"""The arms that a verdict compares."""
 ENOUGH_SEEDS = 5
 """Seeds without which nothing is called evidence: with 3, a true difference of zero is found
 non-inferior at a margin of two standard deviations in 71 of 100 experiments, with 5 in 97."""
@@ -130,7 +133,7 @@ def judge(suite: Suite, records: Sequence[Record]) -> Verdict:
     """
     if suite.margin is None:
         raise ValueError(f"suite {suite.name} is a pilot: without a margin there is no verdict")
-    runs, arms = finished(records), (BASELINE, TREATMENT, SHORTENED)
+    runs, arms = finished(records), JUDGED
     if not runs:
         raise UserError(f"no records of suite {suite.name}: run ./rltd reproduce first")
     seeds = tuple(sorted(set.intersection(*(set(runs.get(arm, {})) for arm in arms))))

@@ -1,11 +1,16 @@
-"""What the main job fetches before it runs."""
+"""What the main job fetches before it runs, and what it runs."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 
+from eval import reproduce
 from eval.reproduce import packages_of
-from eval.suites import suite
+from eval.spec import Suite
+from eval.suites import HEADLINE, suite
 
 READS = {
     "gpt_pretrain": {"wikitext-2-raw", "zero-shot-tasks"},
@@ -36,3 +41,45 @@ def test_several_suites_need_each_package_once() -> None:
 def test_the_smoke_tier_needs_none() -> None:
     names = ("gpt_pretrain", "gpt_finetune", "bert_pretrain_sst2", "bert_glue_sst2")
     assert packages_of([suite(name, "smoke") for name in names]) == []
+
+
+@dataclass
+class Asked:
+    """What the main job asked for."""
+
+    runs: dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
+    """Suite -> arms and seeds."""
+    parameters: dict[str, Any]
+    """Of the notebooks."""
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Watch the main job, which then neither fetches nor trains."""
+    found = Asked({}, {})
+
+    def run_suite(declared: Suite, *, seeds: tuple[int, ...]) -> None:
+        found.runs[declared.name] = tuple(e.arm for e in declared.arms), tuple(seeds)
+
+    monkeypatch.setattr(reproduce, "is_fetched", lambda asset: True)
+    monkeypatch.setattr(reproduce, "run_suite", run_suite)
+    monkeypatch.setattr(
+        reproduce, "execute_all", lambda to, parameters: found.parameters.update(parameters) or []
+    )
+    monkeypatch.setattr(reproduce, "yours", lambda suites: [])
+    return found
+
+
+def test_the_main_job_runs_one_seed_of_the_arms_that_verdicts_compare(asked: Asked) -> None:
+    assert reproduce.reproduce(tier="cpu", everything=False) == 0
+    three = ("baseline", "random_ltd", "shortened_baseline")
+    assert asked.runs == dict.fromkeys(HEADLINE, (three, (0,)))
+    assert asked.parameters == {"tier": "cpu", "arms": three, "seeds": [0], "retrain": True}
+
+
+def test_with_everything_it_runs_all_seeds_of_all_arms(asked: Asked) -> None:
+    assert reproduce.reproduce(tier="cpu", everything=True) == 0
+    for name in HEADLINE:
+        declared = suite(name)
+        assert asked.runs[name] == (tuple(e.arm for e in declared.arms), declared.seeds)
+    assert asked.parameters == {"tier": "cpu", "arms": (), "seeds": None, "retrain": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -131,15 +132,19 @@ def test_a_run_for_the_record_does_not_continue_one_that_is_not(out: Path) -> No
 def test_a_notebook_reads_the_committed_records_unless_told_to_train(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    declared = with_arms(arm())
+    declared = with_arms(arm(), arm("baseline"))
     whole_run(arm(), tmp_path)
     monkeypatch.setattr(runner, "RESULTS", tmp_path / "store")
     assert [r.seed for r in run(declared)] == [0]
     assert run(declared, seeds=[7]) == []
+    assert len(run(declared, arms=["random_ltd"])) == 1
+    assert run(declared, arms=["baseline"]) == []
     trained: list[object] = []
-    monkeypatch.setattr(runner, "run_suite", lambda s, seeds: trained.append((s, seeds)) or [])
-    assert run(declared, retrain=True) == []
-    assert trained == [(declared, (0,))]
+    monkeypatch.setattr(
+        runner, "run_suite", lambda s, seeds, arms: trained.append((s, seeds, arms)) or []
+    )
+    assert run(declared, retrain=True) == run(declared, arms=["baseline"], retrain=True) == []
+    assert trained == [(declared, (0,), ()), (declared, (0,), ["baseline"])]
 
 
 @pytest.mark.parametrize("dirty", [True, None])
@@ -182,6 +187,24 @@ def test_a_process_that_did_not_finish_is_one_clear_error(
     with pytest.raises(UserError, match=message):
         pool.run("a suite")
     assert job.folder.exists()
+
+
+@pytest.mark.parametrize("workers", [None, 1, 2])
+def test_a_run_has_one_thread_however_many_go_beside_it(
+    workers: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.pool.os.cpu_count", lambda: 8)
+    environments = []
+    monkeypatch.setattr(
+        "eval.pool.subprocess.Popen", lambda *_, env, **__: environments.append(env) or Ended(0)
+    )
+    monkeypatch.setattr("eval.pool._POLL_S", 0.0)
+    monkeypatch.setattr("eval.pool.shutil.rmtree", lambda folder: None)
+    jobs = [Job(arm(), seed, tmp_path / str(seed)) for seed in range(3)]
+    Pool(jobs, store=tmp_path, workers=workers, tensorboard=False).run("a suite")
+    for job, environment in zip(jobs, environments, strict=True):
+        assert json.loads((job.folder / "job.json").read_text())["threads"] == 1
+        assert environment["OMP_NUM_THREADS"] == "1"
 
 
 def test_a_half_written_progress_does_not_exist(tmp_path: Path) -> None:

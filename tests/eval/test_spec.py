@@ -227,6 +227,15 @@ def test_an_unknown_arm_is_the_users_to_mend() -> None:
         suite("gpt_finetune", "smoke").arm("nonsense")
 
 
+def test_a_suite_can_be_narrowed_to_some_of_its_arms() -> None:
+    declared = suite("gpt_finetune", "smoke")
+    narrow = declared.with_arms(["random_ltd", "baseline"])
+    assert narrow.arms == (declared.arm("random_ltd"), declared.arm("baseline"))
+    assert replace(narrow, arms=declared.arms) == declared
+    with pytest.raises(UserError, match="no arm 'nonsense'"):
+        declared.with_arms(["baseline", "nonsense"])
+
+
 def test_an_unknown_suite_or_tier_names_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"unknown suite 'gpt'; known are .*gpt_finetune"):
         suite("gpt")
