@@ -46,7 +46,12 @@ def loss_name(suite: Suite) -> str:
 
 
 def time_sentence(tier: str, records: Sequence[Record]) -> str:
-    """Say how long the arms trained, in CPU time, which counts what runs side by side apart."""
+    """Say how long the arms trained, in CPU time, which counts what runs side by side apart.
+
+    Nothing of runs that differ in what they begin with alone.
+    """
+    if any(record.experiment.pretrained is not None for record in records):
+        return ""
     seconds: dict[str, dict[int, float]] = {}
     for record in records:
         if record.cost is not None:

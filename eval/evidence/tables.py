@@ -163,7 +163,7 @@ def _cost(done: Sequence[Record], baseline: Sequence[Record]) -> dict[str, Any]:
         "layer_tokens": round(fmean(c.layer_tokens for c in costs)),
         "flops": round(fmean(c.flops for c in costs)),
     }
-    if full:
+    if full and done[0].experiment.pretrained is None:  # else what was saved, was saved before
         layer_tokens, flops = fmean(c.layer_tokens for c in full), fmean(c.flops for c in full)
         row["layer_token_saving_frac"] = 1 - row["layer_tokens"] / layer_tokens
         row["flop_saving_frac"] = 1 - row["flops"] / flops

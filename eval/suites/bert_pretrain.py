@@ -76,13 +76,15 @@ def masked_arms(
 ) -> tuple[Experiment, ...]:
     """Return the arms; each differs from the baseline in what its name says.
 
-    random_ltd drops and has the LayerToken learning rate; lr_control drops nothing under
-    random_ltd's; shortened_baseline ends at random_ltd's layer tokens, fully decayed. The last two
-    have dropout, which the authors left out of some of their runs with random-LTD.
+    random_ltd drops and has the LayerToken learning rate; random_ltd_step_lr drops under a rate
+    that counts steps; lr_control drops nothing under random_ltd's; shortened_baseline ends at
+    random_ltd's layer tokens, fully decayed. The last two have dropout, which the authors left out
+    of some of their runs with random-LTD.
     """
     on_layer_tokens = replace(baseline.optimization, clock="layer_tokens")
     dropping = replace(baseline, arm="random_ltd", kept=ramp, optimization=on_layer_tokens)
     short = shortened_steps(dropping, num_layers=num_layers)
+    on_steps = replace(baseline.optimization, clock="steps", authors_form=False)
     control = on_layer_tokens
     if on_layer_tokens.authors_form:
         warmup = authors_warmup_steps(dropping, num_layers=num_layers)
@@ -92,6 +94,7 @@ def masked_arms(
         baseline,
         dropping,
         at_warmup_fraction(replace(baseline, arm="shortened_baseline"), steps=short),
+        replace(dropping, arm="random_ltd_step_lr", optimization=on_steps),
         replace(baseline, arm="lr_control", optimization=control),
         replace(baseline, arm="baseline_dropout", dropout=0.1),
         replace(dropping, arm="random_ltd_dropout", dropout=0.1),

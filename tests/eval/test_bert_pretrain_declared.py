@@ -72,7 +72,10 @@ def test_pretraining_arms_differ_in_exactly_what_their_names_say(tier: Tier) -> 
     for name in ("baseline", "random_ltd"):
         assert differing(arms[f"{name}_dropout"], arms[name]) == {"dropout"}
         assert (arms[name].dropout, arms[f"{name}_dropout"].dropout) == (None, 0.1)
-    assert len(arms) == 6
+    by_steps = arms["random_ltd_step_lr"]
+    assert differing(by_steps, dropping) == {"optimization"}
+    assert by_steps.optimization == replace(on_layer_tokens, clock="steps", authors_form=False)
+    assert len(arms) == 7
     assert all(e.keep for e in arms.values())
 
 
@@ -89,7 +92,9 @@ def test_the_lr_control_warms_up_for_as_many_steps_as_random_ltd() -> None:
 
 
 def test_pilots_of_pretraining_read_no_reported_text_and_keep_no_model() -> None:
-    for name in ("bert_pretrain_pilot", "bert_pretrain_spread"):
+    for name in (
+        f"bert_pretrain_{what}{nth}" for what in ("pilot", "spread") for nth in ("", "_2")
+    ):
         declared = suite(name)
         assert {(e.eval_split, e.keep) for e in declared.arms} == {("validation", False)}
         for tier in TIERS:

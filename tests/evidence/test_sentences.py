@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from eval.evidence.sentences import loss_name, size_sentence
+from eval.evidence.sentences import loss_name, size_sentence, time_sentence
 from eval.suites import suite
+from tests.evidence.synthetic import make_experiment, make_records, make_suite
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,11 @@ def test_the_loss_of_a_curve_is_named_by_what_is_learned(name: str, said: str) -
 )
 def test_the_size_of_the_runs_is_what_the_suite_declares(name: str, said: str) -> None:
     assert said in size_sentence(suite(name, "cpu"))
+
+
+def test_time_saved_is_told_of_runs_that_differ_in_more_than_what_they_begin_with() -> None:
+    declared = make_suite()
+    assert "random-LTD" in time_sentence("cpu", make_records(declared))
+    first = make_experiment("random_ltd", objective="masked")
+    begun = [replace(e, objective="labels", pretrained=first) for e in declared.arms]
+    assert time_sentence("cpu", make_records(replace(declared, arms=tuple(begun)))) == ""

@@ -45,6 +45,19 @@ def test_a_row_holds_the_means_of_the_finished_runs():
     assert list(table.index) == ["baseline", "random_ltd", "shortened_baseline"]
 
 
+def test_what_pretraining_saved_is_no_saving_of_the_finetuning_after_it():
+    suite = make_suite()
+    first = make_experiment("random_ltd", objective="masked")
+    arms = tuple(
+        make_experiment(e.arm, objective="labels", pretrained=first, kept=suite.arms[0].kept)
+        for e in suite.arms
+    )
+    begun = dataclasses.replace(suite, arms=arms)
+    table = suite_table(begun, make_records(begun))
+    assert {"layer_tokens", "flops"} <= set(table)
+    assert not [name for name in table if name.endswith("_saving_frac")]
+
+
 def test_the_table_does_not_depend_on_the_order_of_the_records():
     suite = make_suite()
     records = [*make_records(suite), make_failed(suite.arm("random_ltd"), 1)]
