@@ -21,20 +21,35 @@ from eval.suites.bert_pretrain import (
 )
 from eval.suites.bert_transfer import CPU, transfer
 from eval.suites.declared import Declared
+from rltd_core import KeptLength
 
 __all__ = [
     "PILOT_SUITES",
     "bert_pretrain_pilot",
     "bert_pretrain_pilot_2",
+    "bert_pretrain_pilot_3",
     "bert_pretrain_spread",
-    "bert_pretrain_spread_2",
+    "bert_pretrain_spread_3",
     "bert_transfer_pilot",
 ]
 
 _PILOT_QUESTION = "Which learning rate serves the arms of bert_pretrain?"
 _SPREAD_QUESTION = "What are the saved layer tokens of bert_pretrain worth?"
 _TRANSFER_QUESTION = "Which learning rate serves the arms of bert_pretrain_sst2?"
-_SECOND = replace(BASELINE, eval_split="validation", keep=False)
+_THIRD = replace(BASELINE, eval_split="validation", keep=False)
+_SECOND = replace(
+    _THIRD,
+    revision=2,
+    model="bert-1m",
+    length=128,
+    batch=16,
+    steps=1000,
+    kept=KeptLength(start=128, full=128, ramp_steps=0),
+    optimization=replace(BASELINE.optimization, peak_lr=2e-3, warmup_steps=200),
+    curve_windows=64,
+    curve_every=50,
+)
+"""The settings of revision 2."""
 _FIRST = replace(
     _SECOND,
     revision=1,
@@ -43,9 +58,15 @@ _FIRST = replace(
     precision="bf16",
 )
 """The settings of revision 1."""
+_EARLIER_RAMP = KeptLength(start=32, full=128, ramp_steps=700)
 _FIRST_CAVEATS = (
     "Model: a BERT of 1.75 M parameters (6 layers, 128 wide, 128 tokens) from scratch.",
     "Data: 2 M tokens of WikiText-2 raw, under a byte-level BPE of 4,096 tokens trained on it.",
+    PACKED,
+)
+_SECOND_CAVEATS = (
+    "Model: a BERT of 1.35 M parameters (6 layers, 128 wide, 128 tokens) from scratch.",
+    "Data: 2 M tokens of WikiText-2 raw, under a byte-level BPE of 1,024 tokens trained on it.",
     PACKED,
 )
 
@@ -57,15 +78,25 @@ def bert_pretrain_pilot() -> Suite:
     core.
     """
     baseline = replace(_FIRST, suite="bert_pretrain_pilot")
-    return _pilot(baseline, (5e-4, 1e-3, 2e-3, 4e-3), _FIRST_CAVEATS)
+    return _pilot(baseline, _EARLIER_RAMP, (5e-4, 1e-3, 2e-3, 4e-3), _FIRST_CAVEATS)
 
 
 def bert_pretrain_pilot_2() -> Suite:
-    """Choose the peak learning rate of revision 2, whose model learns sooner and warms up longer.
+    """Choose the peak learning rate of revision 2, with a smaller vocabulary and a longer warmup.
 
     Cost: 6 runs of about 5 minutes of one core.
     """
-    return _pilot(replace(_SECOND, suite="bert_pretrain_pilot_2"), (1e-3, 2e-3, 4e-3), CAVEATS)
+    baseline = replace(_SECOND, suite="bert_pretrain_pilot_2")
+    return _pilot(baseline, _EARLIER_RAMP, (1e-3, 2e-3, 4e-3), _SECOND_CAVEATS)
+
+
+def bert_pretrain_pilot_3() -> Suite:
+    """Choose the peak learning rate of revision 3, on shorter windows and wider first weights.
+
+    Cost: 6 runs of about 3 minutes of one core.
+    """
+    baseline = replace(_THIRD, suite="bert_pretrain_pilot_3")
+    return _pilot(baseline, RAMP, (7e-4, 1e-3, 1.4e-3), CAVEATS)
 
 
 def bert_pretrain_spread() -> Suite:
@@ -73,30 +104,36 @@ def bert_pretrain_spread() -> Suite:
 
     Cost: 9 runs of about 5 minutes of one core.
     """
-    return _spread(replace(_FIRST, suite="bert_pretrain_spread"), (110, 111, 112), _FIRST_CAVEATS)
+    baseline = replace(_FIRST, suite="bert_pretrain_spread")
+    return _spread(baseline, _EARLIER_RAMP, (110, 111, 112), _FIRST_CAVEATS)
 
 
-def bert_pretrain_spread_2() -> Suite:
-    """Measure what the saved layer tokens are worth, at the settings of revision 2.
+def bert_pretrain_spread_3() -> Suite:
+    """Measure what the saved layer tokens are worth, at the settings of revision 3.
 
-    Cost: 9 runs of about 5 minutes of one core.
+    Cost: 9 runs of about 3 minutes of one core.
     """
-    return _spread(replace(_SECOND, suite="bert_pretrain_spread_2"), (120, 121, 122), CAVEATS)
+    baseline = replace(_THIRD, suite="bert_pretrain_spread_3")
+    return _spread(baseline, RAMP, (130, 131, 132), CAVEATS)
 
 
-def _pilot(found: Experiment, rates: Sequence[float], caveats: tuple[str, ...]) -> Suite:
+def _pilot(
+    found: Experiment, ramp: KeptLength, rates: Sequence[float], caveats: tuple[str, ...]
+) -> Suite:
     arms = []
     for peak_lr in rates:
         baseline = replace(found, optimization=replace(found.optimization, peak_lr=peak_lr))
         arms += [
             replace(arm, arm=f"{arm.arm}_lr{peak_lr:g}")
-            for arm in masked_arms(baseline, RAMP, num_layers=NUM_LAYERS)[:2]
+            for arm in masked_arms(baseline, ramp, num_layers=NUM_LAYERS)[:2]
         ]
     return _before(found.suite, _PILOT_QUESTION, tuple(arms), (100,), caveats)
 
 
-def _spread(found: Experiment, seeds: tuple[int, ...], caveats: tuple[str, ...]) -> Suite:
-    arms = masked_arms(found, RAMP, num_layers=NUM_LAYERS)[:3]
+def _spread(
+    found: Experiment, ramp: KeptLength, seeds: tuple[int, ...], caveats: tuple[str, ...]
+) -> Suite:
+    arms = masked_arms(found, ramp, num_layers=NUM_LAYERS)[:3]
     return _before(found.suite, _SPREAD_QUESTION, arms, seeds, caveats)
 
 
@@ -147,6 +184,7 @@ PILOT_SUITES = {
     "bert_pretrain_pilot": Declared(_PILOT_QUESTION, {"cpu": bert_pretrain_pilot}),
     "bert_pretrain_spread": Declared(_SPREAD_QUESTION, {"cpu": bert_pretrain_spread}),
     "bert_pretrain_pilot_2": Declared(_PILOT_QUESTION, {"cpu": bert_pretrain_pilot_2}),
-    "bert_pretrain_spread_2": Declared(_SPREAD_QUESTION, {"cpu": bert_pretrain_spread_2}),
+    "bert_pretrain_pilot_3": Declared(_PILOT_QUESTION, {"cpu": bert_pretrain_pilot_3}),
+    "bert_pretrain_spread_3": Declared(_SPREAD_QUESTION, {"cpu": bert_pretrain_spread_3}),
     "bert_pretrain_sst2_pilot": Declared(_TRANSFER_QUESTION, {"cpu": bert_transfer_pilot}),
 }
