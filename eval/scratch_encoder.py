@@ -26,7 +26,6 @@ __all__ = [
     "trained_encoder_tokenizer",
 ]
 
-_BERT_STD = 0.02
 _SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -43,20 +42,15 @@ class ScratchEncoder:
     vocabulary: int
     tokenizer: str | None = None
     """A pretrained model whose tokenizer it uses; None: byte-level BPE trained on the corpus."""
-    initial_std: float = _BERT_STD
-    """Of matrices and embeddings before training."""
 
     @property
     def identity(self) -> str:
-        """Return what stands for the model in a run's key; `initial_std`, added later, if set."""
-        content = asdict(self)
-        if self.initial_std == _BERT_STD:
-            del content["initial_std"]
-        text = json.dumps(content, sort_keys=True)
+        """Return what stands for the model in a run's key."""
+        text = json.dumps(asdict(self), sort_keys=True)
         return f"scratch-encoder:{hashlib.sha256(text.encode()).hexdigest()}"
 
     def config(self, dropout: float) -> BertConfig:
-        """Return the model's configuration."""
+        """Return the model's configuration, with BERT's initialisation."""
         return BertConfig(
             num_hidden_layers=self.num_layers,
             hidden_size=self.width,
@@ -65,7 +59,6 @@ class ScratchEncoder:
             max_position_embeddings=self.positions,
             vocab_size=self.vocabulary,
             pad_token_id=0,
-            initializer_range=self.initial_std,
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
         )
@@ -83,16 +76,6 @@ SCRATCH_ENCODERS: dict[str, ScratchEncoder] = {
         ),
         ScratchEncoder(
             name="bert-1m", num_layers=6, width=128, num_heads=4, positions=128, vocabulary=1024
-        ),
-        # As wide at first as BERT-large for its width: 0.02 * sqrt(1024 / 128).
-        ScratchEncoder(
-            name="bert-1m-64",
-            num_layers=6,
-            width=128,
-            num_heads=4,
-            positions=64,
-            vocabulary=1024,
-            initial_std=0.0566,
         ),
         ScratchEncoder(
             name="bert-29m", num_layers=12, width=384, num_heads=6, positions=512, vocabulary=16384

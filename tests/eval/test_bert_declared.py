@@ -38,7 +38,6 @@ LAYERS = {
     "bert-29m": 12,
     "bert-2m": 6,
     "bert-1m": 6,
-    "bert-1m-64": 6,
     "bert-toy": 4,
 }
 DECLARED: list[tuple[str, Tier]] = [
