@@ -60,8 +60,8 @@ BASELINE = Experiment(
     steps=400,
     kept=KeptLength(start=128, full=128, ramp_steps=0),
     # Paper: section 5.2 for the optimizer; the peak is of a model this small. Revision 1 warmed up
-    # for a tenth of the run, and some of its runs never learned; the runs of revision 2 were so long
-    # that more or less training changed nothing.
+    # for a tenth of the run, and some of its runs never learned; the runs of revision 2 were so
+    # long that more or less training changed nothing.
     optimization=Optimization(
         peak_lr=1e-3, shape="linear", clock="steps", warmup_steps=80, weight_decay=0.01
     ),
