@@ -185,8 +185,8 @@ def _zero_shot(part: Part) -> list[str]:
 
 
 def _outcome(claim: Claim, part: Part) -> str:
-    """Say what the records say of a claim; one is about the learning rate alone."""
-    if claim.id == "layer-token-lr":
+    """Say what the records say of a claim; some are about the learning rate alone."""
+    if claim.id.startswith("layer-token-lr"):
         return layer_token_verdict(part.suite, part.records)
     verdict = judge(part.suite, part.records)
     return f"{verdict.outcome}, n = {verdict.n}"
