@@ -24,6 +24,9 @@ ARMS = {
     "shortened_baseline": Arm(label="shortened baseline", color="#d55e00", dash=(4, 1.5)),
     "lr_control": Arm(label="LR control", color="#009e73", dash=(1.2, 1.2)),
     "baseline_higher_peak": Arm(label="baseline, higher peak LR", color="#999999", dash=(1.2, 1.2)),
+    "random_ltd_higher_peak": Arm(
+        label="random-LTD, higher peak LR", color="#117733", dash=(4, 1.5)
+    ),
     "random_ltd_step_lr": Arm(label="random-LTD, LR by steps", color="#56b4e9", dash=(4, 1.5)),
     "random_ltd_equal_layer_tokens": Arm(
         label="random-LTD, equal layer tokens", color="#cc79a7", dash=(6, 1, 1, 1)
@@ -38,7 +41,7 @@ ARMS = {
 }
 """Colours of Okabe and Ito, and of Paul Tol, which colour-blind readers tell apart."""
 
-_SPARE_COLORS = ("#aa4499", "#117733", "#88ccee", "#bb5566")
+_SPARE_COLORS = ("#aa4499", "#ddcc77", "#88ccee", "#bb5566")
 _SPARE_DASHES = ((), (4, 1.5), (1.2, 1.2))
 
 

@@ -27,7 +27,8 @@ __all__ = [
 ]
 
 STEP_LR, CONTROL = "random_ltd_step_lr", "lr_control"
-EQUAL, HIGHER = "random_ltd_equal_layer_tokens", "baseline_higher_peak"
+EQUAL = "random_ltd_equal_layer_tokens"
+FULL_HIGHER, HIGHER = "baseline_higher_peak", "random_ltd_higher_peak"
 PADDING, CLS = "random_ltd_padding_aware", "random_ltd_cls"
 FULL_DROPOUT, DROPOUT = "baseline_dropout", "random_ltd_dropout"
 UNTRAINED = "no_pretraining"
@@ -39,7 +40,8 @@ CONTRASTS = (
     (TREATMENT, STEP_LR, "what LayerToken LR changes while dropping"),
     (TREATMENT, CONTROL, "dropping alone, under LayerToken's learning rate"),
     (EQUAL, BASELINE, "random-LTD run on to the baseline's layer tokens"),
-    (TREATMENT, HIGHER, "the method against a baseline with a higher peak rate"),
+    (TREATMENT, FULL_HIGHER, "the method against a baseline with a higher peak rate"),
+    (HIGHER, FULL_HIGHER, "the method, both with the higher peak rate"),
     (PADDING, TREATMENT, "leaving padding out of the draw while real tokens last"),
     (CLS, TREATMENT, "never dropping [CLS]"),
     (DROPOUT, FULL_DROPOUT, "the method, both with dropout"),
@@ -52,7 +54,8 @@ _IN_SHORT = {
     (TREATMENT, STEP_LR): "LayerToken LR in place of LR by steps, while dropping",
     (CONTROL, BASELINE): "LayerToken's curve alone, nothing dropped",
     (STEP_LR, BASELINE): "dropping alone, with LR by steps",
-    (TREATMENT, HIGHER): "the method against a baseline with a higher peak rate",
+    (TREATMENT, FULL_HIGHER): "the method against a baseline with a higher peak rate",
+    (HIGHER, FULL_HIGHER): "the method, both with the higher peak rate",
     (PADDING, TREATMENT): "leaving padding out of the draw",
     (CLS, TREATMENT): "never dropping [CLS]",
     (DROPOUT, FULL_DROPOUT): "the method, both with dropout",

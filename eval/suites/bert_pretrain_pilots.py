@@ -88,7 +88,8 @@ def bert_pretrain_pilot_2() -> Suite:
 def bert_pretrain_pilot_3() -> Suite:
     """Choose the peak learning rate of revision 3, whose runs are shorter.
 
-    The fourth rate was added when the third was the best. Cost: 8 runs of about 2 minutes of one core.
+    The fourth rate was added when the third was the best. Cost: 8 runs of about 2 minutes of one
+    core.
     """
     baseline = replace(_THIRD, suite="bert_pretrain_pilot_3")
     return _pilot(baseline, RAMP, (1e-3, 1.4e-3, 2e-3, 2.8e-3), CAVEATS)

@@ -75,7 +75,11 @@ def test_pretraining_arms_differ_in_exactly_what_their_names_say(tier: Tier) -> 
     by_steps = arms["random_ltd_step_lr"]
     assert differing(by_steps, dropping) == {"optimization"}
     assert by_steps.optimization == replace(on_layer_tokens, clock="steps", authors_form=False)
-    assert len(arms) == 7
+    for name in ("baseline", "random_ltd") if tier == "cpu" else ():
+        higher = arms[f"{name}_higher_peak"]
+        assert differing(higher, arms[name]) == {"optimization"}
+        assert higher.optimization == replace(arms[name].optimization, peak_lr=2e-3)
+    assert len(arms) == (9 if tier == "cpu" else 7)
     assert all(e.keep for e in arms.values())
 
 
