@@ -29,6 +29,7 @@ BETTER = {
     STEP_LR: -0.015,
     "random_ltd_equal_layer_tokens": 0.060,
     "baseline_higher_peak": 0.010,
+    "random_ltd_higher_peak": 0.035,
     "random_ltd_padding_aware": 0.045,
     "random_ltd_cls": 0.025,
     "baseline_dropout": -0.040,
