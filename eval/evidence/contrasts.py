@@ -42,6 +42,7 @@ CONTRASTS = (
     (EQUAL, BASELINE, "random-LTD run on to the baseline's layer tokens"),
     (TREATMENT, FULL_HIGHER, "the method against a baseline with a higher peak rate"),
     (HIGHER, FULL_HIGHER, "the method, both with the higher peak rate"),
+    (HIGHER, TREATMENT, "a higher peak rate, with random-LTD"),
     (PADDING, TREATMENT, "leaving padding out of the draw while real tokens last"),
     (CLS, TREATMENT, "never dropping [CLS]"),
     (DROPOUT, FULL_DROPOUT, "the method, both with dropout"),
