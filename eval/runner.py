@@ -75,13 +75,14 @@ def run_suite(
         jobs = [replace(job, export=_export_folder(job)) for job in jobs]
     if jobs:
         torch.set_num_threads(1)
-        if first := _pretraining(jobs):
-            _prepare(first)
-            Pool(first, store=_AGAIN, workers=workers, tensorboard=False).run("pretraining")
+    lost = _pretrain(_pretraining(jobs), workers)
+    if jobs := [job for job in jobs if _can_begin(job)]:
         if store == RESULTS:
             _require_recorded(jobs)
         _prepare(jobs)
         Pool(jobs, store=store, workers=workers, tensorboard=tensorboard).run(suite.name)
+    if lost:
+        raise UserError(f"what begins with these could not run: {lost}")
     return [_finished(store, e, seed) for e in experiments for seed in seeds]
 
 
@@ -122,6 +123,23 @@ def _pretraining(jobs: Sequence[Job]) -> list[Job]:
             old.unlink(missing_ok=True)
         found[key] = Job(first, seed, job_folder(_AGAIN, first, seed, key))
     return list(found.values())
+
+
+def _pretrain(jobs: list[Job], workers: int | None) -> str:
+    """Train what others begin with; return what went wrong, which does not stop the others."""
+    if not jobs:
+        return ""
+    _prepare(jobs)
+    try:
+        Pool(jobs, store=_AGAIN, workers=workers, tensorboard=False).run("pretraining")
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _can_begin(job: Job) -> bool:
+    begins = pretraining(job.experiment, job.seed)
+    return begins is None or is_trained(*begins)
 
 
 def _require_recorded(jobs: Sequence[Job]) -> None:

@@ -134,6 +134,9 @@ def _stsb(table: list[list[str]]) -> list[Row]:
 
 
 def _qqp(table: list[list[str]]) -> list[Row]:
+    """Return the rows that are whole: a few lines of the training file lack cells."""
+    header, *lines = table
+    table = [header, *(cells for cells in lines if len(cells) >= len(header))]
     return [
         {"question1": r["question1"], "question2": r["question2"], "label": int(r["is_duplicate"])}
         for r in _with_header(table)

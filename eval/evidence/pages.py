@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from eval.evidence.contrasts import contrast_sentence, contrast_table, has_contrasts
+from eval.evidence.contrasts import (
+    STEP_LR,
+    contrast_sentence,
+    contrast_table,
+    has_contrasts,
+)
 from eval.evidence.layer_token import has_layer_token, layer_token_verdict
 from eval.evidence.paper import Claim, load_claims
 from eval.evidence.sentences import size_sentence, time_sentence
@@ -75,7 +80,7 @@ def part_of(suite: Suite, records: Sequence[Record], *, any_seed: bool = False) 
     for record in here:
         arm = record.experiment.arm
         name = f"{arm} seed {record.seed} ({record.key})"
-        if declared.get(arm, record.experiment) != record.experiment:
+        if declared.get(arm) != record.experiment:
             left_out.setdefault("another specification than the suite's", []).append(name)
         elif not any_seed and record.seed not in suite.seeds:
             left_out.setdefault("a seed that the suite does not declare", []).append(name)
@@ -152,6 +157,8 @@ def _answer(part: Part) -> list[str]:
     lines += [f"**{part.conclusion}**\n", to_markdown(shown)]
     if has_contrasts(part.records):
         lines.append(f"{contrast_sentence(part.suite, part.records)}\n")
+    if any(_is_of_the_rate(claim) for claim in _claims(part)) and _has(part, STEP_LR):
+        lines.append(f"**The rate: {layer_token_verdict(part.suite, part.records)}.**\n")
     if has_tasks(part.records):
         lines.append(f"{zero_shot_sentence(part.suite, part.records)}\n")
     notes = [size_sentence(part.suite), *part.suite.caveats]
@@ -186,22 +193,33 @@ def _zero_shot(part: Part) -> list[str]:
 
 def _outcome(claim: Claim, part: Part) -> str:
     """Say what the records say of a claim; some are about the learning rate alone."""
-    if claim.id.startswith("layer-token-lr"):
+    if _is_of_the_rate(claim):
         return layer_token_verdict(part.suite, part.records)
     verdict = judge(part.suite, part.records)
     return f"{verdict.outcome}, n = {verdict.n}"
 
 
+def _claims(part: Part) -> list[Claim]:
+    return [claim for claim in load_claims() if claim.suite == part.suite.name]
+
+
+def _is_of_the_rate(claim: Claim) -> bool:
+    return claim.id.startswith("layer-token-lr")
+
+
+def _has(part: Part, arm: str) -> bool:
+    return any(r.experiment.arm == arm and r.status == "ok" for r in part.records)
+
+
 def _beside_paper(part: Part) -> list[str]:
-    table = beside_paper(part.suite, part.records)
-    if table.empty:
-        return []
     claims = [
         f"- Claim: {claim.claim}. Source: {claim.locator} ({claim.evidence}). "
         f"Ours at tier {part.tier}: {_outcome(claim, part)}."
-        for claim in load_claims()
-        if claim.suite == part.suite.name
+        for claim in _claims(part)
     ]
+    table = beside_paper(part.suite, part.records)
+    if table.empty:
+        return [*claims, ""] if claims else []
     told = (
         "Beside the authors' numbers. Models, data and tokenizers differ: the direction of a "
         "change compares, its value does not. What was not measured here has no row of ours.\n"

@@ -15,7 +15,8 @@ from eval.bench.records import load_bench
 from eval.errors import UserError
 from eval.evidence.anchors import load_anchors, zero_shot_headline, zero_shot_page
 from eval.evidence.bench_page import bench_headline, bench_page, bench_table
-from eval.evidence.glue import glue_data, glue_headline, glue_page, glue_parts
+from eval.evidence.glue import glue_data, glue_parts
+from eval.evidence.glue_page import glue_headline, glue_page
 from eval.evidence.glue_plots import plot_glue
 from eval.evidence.layer_token import has_layer_token, plot_layer_token
 from eval.evidence.pages import Part, headline, part_of, suite_page, yours_page

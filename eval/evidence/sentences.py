@@ -19,8 +19,13 @@ _MEASURED_ON = {"language": "windows", "masked": "windows", "labels": "rows"}
 
 
 def size_sentence(suite: Suite) -> str:
-    """Say how large the runs are, from the baseline's and random-LTD's specifications."""
+    """Say how large the runs are, from the baseline's and random-LTD's specifications.
+
+    A pilot, which has no margin, tries several rates: all are named.
+    """
     e = suite.arms[0]
+    tried = suite.arms if suite.margin is None else suite.arms[:1]
+    rates = " or ".join(f"{lr:g}" for lr in sorted({a.optimization.peak_lr for a in tried}))
     ramps = sorted({a.kept for a in suite.arms if a.kept.ramp}, key=lambda k: (k.ramp, k.start))
     kept = " or ".join(f"{k.start} to {k.full} over {k.ramp} {k.unit}" for k in ramps)
     dropped = f"; random-LTD keeps {kept}" if kept else ""
@@ -28,7 +33,7 @@ def size_sentence(suite: Suite) -> str:
     precision = {"no": "float32", "bf16": "bfloat16 autocast on float32 weights"}[e.precision]
     return (
         f"Size: {e.steps} steps of {e.batch} x {e.length} tokens{padded}, {precision}, "
-        f"learning rate {e.optimization.peak_lr:g} after {e.optimization.warmup_steps} warmup "
+        f"learning rate {rates} after {e.optimization.warmup_steps} warmup "
         f"steps, then {_SHAPES[e.optimization.shape]}{dropped}; measured on "
         f"{e.eval_windows or 'all'} {_MEASURED_ON[e.objective]} of the {e.eval_split} split."
     )

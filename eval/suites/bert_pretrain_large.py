@@ -8,7 +8,9 @@ from eval.spec import Experiment, Optimization, Suite
 from eval.suites.bert_pretrain import BASELINE, PACKED, PROGRESS, QUESTION, masked_arms
 from rltd_core import KeptLength
 
-__all__ = ["bert_pretrain_gpu", "bert_pretrain_paper"]
+__all__ = ["ONE_SEED", "bert_pretrain_gpu", "bert_pretrain_paper"]
+
+ONE_SEED = "One seed, as published: no verdict by the rule of the other tiers."
 
 
 def bert_pretrain_gpu() -> Suite:
@@ -76,7 +78,7 @@ def bert_pretrain_paper() -> Suite:
             "less one warmup; lr_control decays to the end of the run and warms up for as many "
             "steps as random-LTD does.",
             PACKED,
-            "One seed, as published: no verdict by the rule of the other tiers.",
+            ONE_SEED,
         ),
     )
 

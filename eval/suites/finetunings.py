@@ -91,7 +91,7 @@ def one_run(suite: str, finetuning: Finetuning) -> Experiment:
         suite=suite,
         arm="baseline",
         tier=finetuning.tier,
-        revision=1,
+        revision=2,  # 1: other rules of what leaks; the pilots'
         objective="labels",
         model=finetuning.model,
         model_source="package" if finetuning.model == "minilm-l6" else None,
@@ -151,21 +151,24 @@ def _published(task: str) -> Finetuning:
     rows = glue_task(task).train_rows
     steps = 3 * -(-rows // _BATCH)
     return Finetuning(
-        task=task, length=128, steps=steps, about=f"3 epochs of {rows:,} rows, less those held out"
+        task=task,
+        length=128,
+        steps=steps,
+        about=f"as many steps as 3 epochs of {rows:,} rows have, of which some are held out",
     )
 
 
 # Paper: section 5.2 for 3 epochs of batches of 32 and the maximum of 128 tokens.
 CPU: dict[str, Finetuning] = {
     "sst2": _small(
-        *("sst2", 56, 633, "3 epochs of the package's 6,749 sentences"),
+        *("sst2", 56, 633, "just under 3 epochs of the package's 6,943 snippets of reviews"),
         source="package",
         padding=True,
     ),
     "snli": _small("snli", 56, 400, "12,800 of the package's 98,890 pairs", source="package"),
     "cola": _small("cola", 32, 720, "3 epochs of 7,679 sentences"),
-    "mrpc": _small("mrpc", 88, 310, "3 epochs of 3,302 pairs"),
-    "stsb": _small("stsb", 80, 485, "3 epochs of 5,169 pairs"),
+    "mrpc": _small("mrpc", 88, 310, "3 epochs of 3,301 pairs"),
+    "stsb": _small("stsb", 80, 485, "3 epochs of 5,164 pairs"),
     "rte": _small("rte", 128, 211, "3 epochs of 2,241 pairs"),
     "sst2_full": _small("sst2", 48, 633, "20,256 of 66,344 sentences and phrases"),
 }

@@ -64,8 +64,8 @@ def differing(one: Experiment, other: Experiment) -> set[str]:
 
 
 def settings(experiment: Experiment) -> Experiment:
-    """Return the experiment without its names and the rows it is measured on."""
-    return replace(experiment, suite="", arm="", eval_split="")
+    """Return the experiment without its names, its code and the rows it is measured on."""
+    return replace(experiment, suite="", arm="", eval_split="", revision=0)
 
 
 def paper_suites(ending: str = "") -> list[Suite]:

@@ -11,6 +11,7 @@ import pytest
 from eval.scratch_encoder import SCRATCH_ENCODERS
 from eval.spec import Experiment, Tier
 from eval.suites import SUITES, suite
+from eval.suites.bert_pretrain_large import ONE_SEED
 from eval.suites.budget import layer_tokens
 from rltd_core import KeptLength
 from tests.eval.experiments import whole_run
@@ -128,6 +129,18 @@ def test_seeds_of_finetuning_begin_with_a_seed_that_pretraining_has(name: str, t
     if tier == "paper":  # Paper: one pretraining run, five seeds of finetuning
         assert {e.pretrained_seed for e in declared.arms} == {0}
         assert declared.seeds == (1234, 1235, 1236, 1237, 1238)
+
+
+@pytest.mark.parametrize(("name", "tier"), FINETUNINGS)
+def test_finetuning_says_of_what_its_caveats_are(name: str, tier: Tier) -> None:
+    declared, pretraining = suite(name, tier), suite("bert_pretrain", tier)
+    told = [note.removeprefix("Pretraining: ") for note in declared.caveats]
+    about = [note for note in declared.caveats if note.startswith("Pretraining: ")]
+    if tier == "paper":  # several seeds of finetuning, and so a verdict: of these weights
+        assert any("a verdict is about these weights" in note for note in about)
+        assert set(pretraining.caveats) - set(told) == {ONE_SEED}
+    elif tier != "smoke":
+        assert [f"Pretraining: {note}" for note in pretraining.caveats] == about
 
 
 def test_the_papers_encoders_are_finetuned_as_the_published_ones() -> None:

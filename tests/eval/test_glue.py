@@ -155,11 +155,13 @@ def put_reviews(
 
 def test_no_reported_sentence_is_trained_on(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clean = [(f"a sentence of its own , number {n}", n % 2) for n in range(20)]
-    leaked = [("It 's GOOD !", 1), ("a review. it's good, and long", 1), ("good", 1)]
-    put_reviews(cache, monkeypatch, clean + leaked, ["it 's good . ", "another one"])
+    clean.append(("not all that bad", 1))  # which holds a reported word, and leaks nothing
+    leaked = [("It 's very GOOD !", 1), ("a review. it's very good, and long", 1), ("Bad.", 0)]
+    leaked.append(("very good", 1))
+    put_reviews(cache, monkeypatch, clean + leaked, ["it 's very good . ", "bad"])
     train, held_out = (load_labelled("sst2", s, "package") for s in ("train", "held_out"))
     assert {*train.first, *held_out.first} == {text for text, _ in clean}
-    assert load_labelled("sst2", "validation", "package").first == ("it 's good . ", "another one")
+    assert load_labelled("sst2", "validation", "package").first == ("it 's very good . ", "bad")
 
 
 def test_snli_lacks_the_pairs_without_a_label(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +189,7 @@ def plain(text: str) -> str:
 
 @given(st.data())
 def test_texts_that_are_reported_are_never_left(data: Any) -> None:
-    words = st.text(alphabet="aB1 .", min_size=1, max_size=5)
+    words = st.text(alphabet="aB .", min_size=1, max_size=5) | st.text("aB", min_size=7, max_size=9)
     train, reported = (
         data.draw(st.lists(words, max_size=12)),
         data.draw(st.lists(words, max_size=4)),
@@ -200,7 +202,9 @@ def test_texts_that_are_reported_are_never_left(data: Any) -> None:
         own = plain(text)
         leaks = own in seen
         if parts:
-            leaks = any(own in other or other in own for other in seen)
+            leaks |= any(
+                min(len(own), len(other)) >= 8 and (own in other or other in own) for other in seen
+            )
         if not leaks:
             expected.append(text)
     assert list(kept) == expected
@@ -210,12 +214,20 @@ def labelled(texts: list[str]) -> Labelled:
     return Labelled(first=tuple(texts), second=None, labels_N=np.arange(len(texts)))
 
 
-def test_of_a_pair_both_sentences_must_be_the_reported_ones() -> None:
-    pairs = [("a", "b"), ("a", "c"), ("A .", "B"), ("c", "b")]
+def test_lines_of_qqp_that_lack_cells_are_left_out(folder: Path) -> None:
+    put_release(folder, "qqp")
+    path = folder / "glue" / "QQP" / "train.tsv"
+    whole = load_labelled("qqp", "train", "local").first
+    path.write_bytes(path.read_bytes() + b"9\t9\t9\tcut off\r\n")
+    assert load_labelled("qqp", "train", "local").first == whole
+
+
+def test_of_a_pair_both_sentences_must_be_the_reported_ones_in_either_order() -> None:
+    pairs = [("a", "b"), ("a", "c"), ("A .", "B"), ("c", "b"), ("b", "a"), ("ab", "")]
     train = Labelled(
-        first=tuple(p[0] for p in pairs), second=tuple(p[1] for p in pairs), labels_N=np.arange(4)
+        first=tuple(p[0] for p in pairs), second=tuple(p[1] for p in pairs), labels_N=np.arange(6)
     )
     reported = Labelled(first=("a",), second=("b",), labels_N=np.zeros(1))
     kept = without_leaks(train, [reported])
-    assert kept.labels_N.tolist() == [1, 3]
-    assert kept.second == ("c", "b")
+    assert kept.labels_N.tolist() == [1, 3, 5]
+    assert kept.second == ("c", "b", "")

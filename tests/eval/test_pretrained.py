@@ -164,18 +164,24 @@ class InThisProcess:
         self._jobs, self._store = jobs, store
 
     def run(self, title: str) -> None:
-        """Carry out the jobs."""
+        """Carry out the jobs; one that fails does not stop the others."""
+        failed = []
         runs = [(job.experiment.suite, job.experiment.arm, job.seed) for job in self._jobs]
         self.ran.append((title, runs, self._store))
         for job in self._jobs:
-            execute(
-                job.experiment,
-                job.seed,
-                store=self._store,
-                scratch=job.folder,
-                on_step=lambda journal: None,
-                should_stop=lambda: False,
-            )
+            try:
+                execute(
+                    job.experiment,
+                    job.seed,
+                    store=self._store,
+                    scratch=job.folder,
+                    on_step=lambda journal: None,
+                    should_stop=lambda: False,
+                )
+            except UserError as error:
+                failed.append(str(error))
+        if failed:
+            raise UserError("; ".join(failed))
 
 
 @pytest.fixture
@@ -214,6 +220,17 @@ def test_weights_that_all_seeds_share_are_trained_once(ran: Any, out: Path) -> N
         [("bert_pretrain", "random_ltd", 0)]
     ]
     assert len({r.hashes["pretrained_weights"] for r in records}) == 1
+
+
+def test_a_pretraining_that_fails_stops_only_what_begins_with_it(ran: Any, out: Path) -> None:
+    diverging = replace(FIRST, optimization=replace(FIRST.optimization, peak_lr=1e30))
+    lost = replace(SECOND, arm="lost", pretrained=diverging)
+    with pytest.raises(UserError, match=r"what begins with these could not run: the loss is"):
+        run_suite(replace(FINETUNING, arms=(lost, SECOND)), seeds=[0], store=out)
+    assert ran[1][1] == [("bert_pretrain_sst2", "random_ltd", 0)]
+    assert [r.experiment for r in load_records(out, "bert_pretrain_sst2")] == [SECOND]
+    with pytest.raises(UserError, match="could not run"):
+        run_suite(replace(FINETUNING, arms=(lost,)), seeds=[0], store=out)
 
 
 def test_weights_in_the_cache_are_not_trained_again(ran: Any, out: Path) -> None:

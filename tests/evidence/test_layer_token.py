@@ -12,6 +12,7 @@ import pytest
 from eval.evidence.contrasts import CONTRASTS, STEP_LR
 from eval.evidence.intervals import interval
 from eval.evidence.layer_token import has_layer_token, layer_token_verdict, plot_layer_token
+from eval.evidence.pages import Part, suite_page
 from eval.evidence.plots import save, schedule_data
 from eval.evidence.report import build
 from tests.evidence.synthetic import make_failed, write_store
@@ -30,6 +31,19 @@ def test_the_claim_about_the_rate_is_judged_by_the_rate_alone() -> None:
     assert layer_token_verdict(suite, few).startswith("no evidence (n < 5); ")
     without = [r for r in records if r.experiment.arm != STEP_LR]
     assert layer_token_verdict(suite, without).startswith("no evidence: ")
+
+
+@pytest.mark.parametrize("name", ["gpt_pretrain", "bert_pretrain"])
+def test_a_page_that_has_the_claim_says_what_became_of_it(name: str) -> None:
+    suite, records = evidence()
+    suite = dataclasses.replace(suite, name=name)
+    page = suite_page([Part(suite=suite, records=tuple(records), left_out=())], {"cpu": ""})
+    told = layer_token_verdict(suite, records)
+    assert f"**The rate: {told}.**" in page
+    assert f"Ours at tier cpu: {told}." in page
+    without = tuple(r for r in records if r.experiment.arm != STEP_LR)
+    page = suite_page([Part(suite=suite, records=without, left_out=())], {"cpu": ""})
+    assert "The rate:" not in page
 
 
 @pytest.mark.parametrize("arm", ["baseline", "random_ltd", "lr_control"])

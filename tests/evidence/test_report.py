@@ -143,11 +143,12 @@ def test_records_of_another_specification_or_seed_are_left_out_and_named(built: 
     former = make_experiment("baseline", revision=0)
     old = [make_record(former, seed, 9.9, key=f"old{seed}") for seed in (0, 1)]
     pilot = make_record(suite.arm("baseline"), 100, 9.9, key="pilot")
-    write_store(built.store, [*old, pilot])
+    gone = make_record(make_experiment("an_arm_that_was"), 0, 9.9, key="gone")
+    write_store(built.store, [gone, *old, pilot])
     report = built.build()
     assert report.left_out == (
-        "gpt_finetune, tier cpu: another specification than the suite's: baseline seed 0 (old0), "
-        "baseline seed 1 (old1)",
+        "gpt_finetune, tier cpu: another specification than the suite's: an_arm_that_was seed 0 "
+        "(gone), baseline seed 0 (old0), baseline seed 1 (old1)",
         "gpt_finetune, tier cpu: a seed that the suite does not declare: baseline seed 100 (pilot)",
     )
     after = built.content()

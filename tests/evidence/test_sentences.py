@@ -31,6 +31,8 @@ def test_the_loss_of_a_curve_is_named_by_what_is_learned(name: str, said: str) -
         ("gpt_pretrain", "random-LTD keeps 64 to 256 over 280 steps; measured on 512 windows"),
         ("bert_glue_sst2", "32 x 56 tokens, padding included, bfloat16"),
         ("bert_glue_sst2", "keeps 14 to 56 over 316 steps; measured on all rows of the validation"),
+        ("bert_pretrain_pilot_3", "learning rate 0.001 or 0.0014 or 0.002 or 0.0028 after 80"),
+        ("gpt_pretrain", "learning rate 0.0014 after 80"),  # an arm with another one is a caveat
         ("bert_pretrain_sst2", "then linear decay; measured on all rows of the validation split."),
     ],
 )

@@ -1,0 +1,148 @@
+"""The page of GLUE: one row a task, the average, the limits, and the paper's beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+import pandas as pd
+
+from eval.evidence.formatting import percent, to_markdown
+from eval.evidence.glue import PREFIX, Average, glue_average, point_differences, task_label
+from eval.evidence.grid import finished, value_of
+from eval.evidence.pages import Part
+from eval.evidence.paper import load_reported
+from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT, Interval, interval, judge
+from eval.evidence.tables import suite_table
+
+__all__ = ["beside_paper", "glue_headline", "glue_markdown", "glue_page"]
+
+_SCORE = {"accuracy": "accuracy", "matthews_correlation": "Matthews", "spearman": "Spearman"}
+_LEFT_OUT = {
+    "cpu": "Left out of it: MNLI (two columns), QQP and QNLI, whose training rows come in no "
+    "package and are not in the folder used; the package's SST-2 and SNLI, which are not GLUE's.",
+    "paper": "",
+}
+
+
+def glue_page(parts: Sequence[Part]) -> str:
+    """Return the page of all GLUE suites: what is missing, the tables by tier, the paper's."""
+    lines = ["# GLUE, task by task\n"]
+    for tier in dict.fromkeys(part.tier for part in parts):
+        here = [part for part in parts if part.tier == tier]
+        lines += [f"## Tier {tier}\n", glue_markdown(here), beside_paper()]
+        lines += [f"![Paired differences by task](glue-{tier}.svg)\n"]
+    return "\n".join(lines)
+
+
+def glue_headline(parts: Sequence[Part]) -> str:
+    """Return what the README shows of GLUE."""
+    here = [part for part in parts if part.tier == parts[0].tier]
+    return "\n".join([glue_markdown(here), "Details: [GLUE](results/summary/glue.md).\n"])
+
+
+def glue_markdown(parts: Sequence[Part]) -> str:
+    """Return what is missing, a row a task, the average with what it leaves out, and the limits."""
+    found = glue_average(parts)
+    rows = [_row(part) for part in parts]
+    if isinstance(found, str):
+        note = found
+    else:
+        left_out = _LEFT_OUT.get(parts[0].tier, "")
+        note = f"The average has no margin, so no verdict. {left_out}".strip()
+        rows.append(_average_row(found))
+    told = (
+        "Scores times 100, means over the seeds; differences in points, paired by seed, with 90 % "
+        "intervals; positive is better.\n"
+    )
+    gaps = [f"Incomplete: {gap}.\n" for part in parts for gap in part.gaps]
+    table = to_markdown(pd.DataFrame(rows))
+    return "\n".join([*gaps, told, table, f"{note}\n", *_limits(parts), ""])
+
+
+def beside_paper() -> str:
+    """Return the published averages with their budgets, and what they are averages of."""
+    published = [r for r in load_reported() if r.measurement == "GLUE average"]
+    rows = [
+        {"arm": r.arm, "model": r.model, "pretrained on": r.data, "GLUE average": f"{r.value:.2f}"}
+        for r in published
+    ]
+    told = (
+        "The authors' averages of nine columns. There random-LTD drops while pretraining, and the "
+        "finetuning is ordinary, as in our suites bert_pretrain_TASK; in bert_glue_TASK it drops "
+        "while finetuning. Models, budgets and columns differ, so the averages do not compare.\n"
+    )
+    sources = sorted({f"- {row.locator} ({row.evidence})" for row in published})
+    return "\n".join([told, to_markdown(pd.DataFrame(rows)), *sources, ""])
+
+
+def _limits(parts: Sequence[Part]) -> list[str]:
+    """Return the suites' caveats as a list, each once, with the tasks that it is not of all of."""
+    tasks: dict[str, list[str]] = {}
+    for part in parts:
+        label = task_label(part.suite.name.removeprefix(PREFIX), part.tier)
+        for caveat in part.suite.caveats:
+            tasks.setdefault(caveat, []).append(label)
+    return [
+        f"- {caveat}" if len(labels) == len(parts) else f"- {', '.join(labels)}: {caveat}"
+        for caveat, labels in tasks.items()
+    ]
+
+
+def _row(part: Part) -> dict[str, Any]:
+    name, suite = part.suite.name.removeprefix(PREFIX), part.suite
+    scores = [100 * value_of(r, suite.primary) for r in finished(part.records)[BASELINE].values()]
+    verdict = judge(suite, part.records)
+    return {
+        "task": f"{task_label(name, part.tier)} ({_SCORE[suite.primary]})",
+        "rows": f"{_evaluated(part):,}",
+        "n": verdict.n,
+        "baseline (sd)": _spread(scores),
+        "random-LTD against it": _difference(part, TREATMENT),
+        "shortened baseline against it": _difference(part, SHORTENED),
+        "layer tokens saved": _saved(part),
+        "margin": f"{100 * (suite.margin or 0):g}",
+        "verdict": verdict.outcome,
+    }
+
+
+def _average_row(found: Average) -> dict[str, Any]:
+    return {
+        "task": f"average of {found.columns} columns",
+        "rows": "",
+        "n": len(found.seeds),
+        "baseline (sd)": f"{found.baseline:.2f}",
+        "random-LTD against it": _points(found.differences[TREATMENT]),
+        "shortened baseline against it": _points(found.differences[SHORTENED]),
+        "layer tokens saved": "",
+        "margin": "",
+        "verdict": "",
+    }
+
+
+def _saved(part: Part) -> str:
+    if not finished(part.records).get(TREATMENT):
+        return ""
+    table: Any = suite_table(part.suite, part.records).set_index("arm")
+    return percent(table["layer_token_saving_frac"][TREATMENT])
+
+
+def _difference(part: Part, arm: str) -> str:
+    found = list(point_differences(part, arm).values())
+    if len(found) == 1:
+        return f"{found[0]:+.2f} (no interval)"
+    return _points(interval(found)) if found else ""
+
+
+def _points(of: Interval) -> str:
+    return f"{of.mean:+.2f} [{of.low:+.2f}, {of.high:+.2f}]"
+
+
+def _spread(scores: Sequence[float]) -> str:
+    spread = f" ({stdev(scores):.2f})" if len(scores) > 1 else ""
+    return f"{fmean(scores):.2f}{spread}" if scores else ""
+
+
+def _evaluated(part: Part) -> int:
+    return next(r for r in part.records if r.status == "ok").measurements[part.suite.primary].n
