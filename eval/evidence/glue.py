@@ -86,8 +86,8 @@ def glue_data(parts: Sequence[Part]) -> pd.DataFrame:
         name = part.suite.name.removeprefix(PREFIX)
         for arm in (e.arm for e in part.suite.arms if e.arm != BASELINE):
             found = point_differences(part, arm)
-            row = {"tier": part.tier, "task": task_label(name, part.tier), "arm": arm}
-            row["n"] = len(found)
+            task = task_label(name, part.tier)
+            row = {"tier": part.tier, "task": task, "arm": arm, "n": len(found)}
             rows += [{**row, "seed": str(seed), "difference": d} for seed, d in found.items()]
             if len(found) > 1:
                 of = interval(found.values())
