@@ -35,12 +35,11 @@ def canvas(
             plt.close(figure)
 
 
-def save(figure: Figure, stem: Path, data: pd.DataFrame) -> tuple[Path, ...]:
-    """Write STEM.svg and STEM.png, and STEM.csv with exactly the numbers drawn."""
+def save(figure: Figure, stem: Path, data: pd.DataFrame) -> tuple[Path, Path]:
+    """Write STEM.svg, and STEM.csv with exactly the numbers drawn; both repeat byte for byte."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = tuple(stem.with_name(f"{stem.name}.{ending}") for ending in ("svg", "png", "csv"))
+    drawing, table = (stem.with_name(f"{stem.name}.{ending}") for ending in ("svg", "csv"))
     with plt.style.context(_STYLE):
-        figure.savefig(paths[0], metadata={"Date": None, "Creator": None})
-        figure.savefig(paths[1], metadata={"Software": None})
-    data.to_csv(paths[2], index=False, lineterminator="\n")
-    return paths
+        figure.savefig(drawing, metadata={"Date": None, "Creator": None})
+    data.to_csv(table, index=False, lineterminator="\n")
+    return drawing, table

@@ -50,11 +50,10 @@ _FIGURES = {
 }
 _ONLY_IF: dict[str, Callable[[Part], bool]] = {
     "verdict": lambda part: part.suite.margin is not None,
-    "layer-token": lambda part: has_layer_token(part.records),
+    "schedule": lambda part: part.suite.margin is not None and _drops(part),
+    "layer-token": lambda part: has_layer_token(part.records) and _drops(part),
     "zero-shot": lambda part: has_tasks(part.records),
 }
-_REPEATABLE = (".md", ".csv", ".svg")
-"""What a rebuild repeats byte for byte; a PNG depends on the library that compresses it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,13 +122,12 @@ def stale(
     *,
     find: Callable[[str, Tier], Suite] = find_suite,
 ) -> list[Path]:
-    """Return the files that `build` would change, without changing them. PNGs do not count."""
+    """Return the files that `build` would change, without changing them."""
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         shutil.copy(readme, made / "README")
         build(store_from, made / "summary", made / "README", find=find)
         pairs = [(path, summary_dir / path.name) for path in sorted((made / "summary").iterdir())]
-        pairs = [pair for pair in pairs if pair[0].suffix in _REPEATABLE]
         pairs.append((made / "README", readme))
         return [there for here, there in pairs if not _same(here, there)]
 
@@ -226,13 +224,17 @@ def _draw(part: Part, store: Path, to: Path) -> str:
     return "\n".join(lines)
 
 
+def _drops(part: Part) -> bool:
+    """Whether a run drops tokens: where none does, all arms have one schedule."""
+    kept = [record.experiment.kept for record in part.records]
+    return any(k.start < k.full for k in kept)
+
+
 def _publish(made: Path, to: Path) -> tuple[Path, ...]:
-    """Copy what changed; a PNG follows its SVG, so that an equal figure leaves no difference."""
+    """Copy what changed."""
     to.mkdir(parents=True, exist_ok=True)
-    pictures_first = sorted(made.iterdir(), key=lambda path: (path.suffix != ".png", path.name))
-    for path in pictures_first:
-        drawing = path.with_suffix(".svg") if path.suffix == ".png" else path
-        if not (to / path.name).exists() or not _same(drawing, to / drawing.name):
+    for path in sorted(made.iterdir()):
+        if not _same(path, to / path.name):
             shutil.copyfile(path, to / path.name)
     return tuple(to / path.name for path in sorted(made.iterdir()))
 

@@ -211,7 +211,7 @@ def test_the_figure_draws_what_its_data_say_and_repeats(parts: list[Part], tmp_p
     made = []
     for name in ("one", "two"):
         figure = plot_glue(parts)
-        svg, _, csv = save(figure, tmp_path / name, glue_data(parts))
+        svg, csv = save(figure, tmp_path / name, glue_data(parts))
         made.append((svg.read_bytes(), csv.read_bytes()))
     assert made[0] == made[1]
     (axes,) = figure.axes
@@ -233,7 +233,7 @@ def test_the_report_writes_the_page_and_the_readmes_block(
         "<!-- headline: glue -->\n<!-- /headline -->\n", "glue", glue_headline(parts)
     )
     assert (tmp_path / "summary" / "glue.md").read_text() == glue_page(parts)
-    for ending in ("svg", "png", "csv"):
+    for ending in ("svg", "csv"):
         assert (tmp_path / "summary" / f"glue-cpu.{ending}").exists()
     found = committed_glue("cpu", tmp_path / "store")
     assert [p.suite for p in found] == [p.suite for p in parts]

@@ -46,8 +46,7 @@ def test_a_figure_is_repeated_byte_for_byte(evidence, tmp_path: Path, kind: str)
     written = []
     for name in ("one", "two"):
         paths = save(plot(*evidence), tmp_path / name / kind, data_of(*evidence))
-        written.append([path.read_bytes() for path in paths if path.suffix != ".png"])
-        assert (tmp_path / name / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
+        written.append([path.read_bytes() for path in paths])
     assert written[0] == written[1]
     assert b"<dc:date>" not in written[0][0]
     assert b"nan" not in written[0][1].lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -82,10 +83,25 @@ def test_two_builds_are_byte_identical(built: Place, place: Place):
     write_store(place.store, make_records(make_suite())[::-1])
     place.build()
     first, second = built.content(), place.content()
-    repeatable = [name for name in first if not name.endswith(".png")]
-    assert len(repeatable) == 9
-    assert {n: first[n] for n in repeatable} == {n: second[n] for n in repeatable}
-    assert b"nan" not in b"".join(first[n] for n in repeatable if not n.endswith("svg")).lower()
+    assert len(first) == 9
+    assert first == second
+    assert b"nan" not in b"".join(first[n] for n in first if not n.endswith("svg")).lower()
+
+
+@pytest.mark.parametrize("missing", [None, "dropping", "margin"])
+def test_a_schedule_is_drawn_where_runs_drop_and_a_margin_judges(place: Place, missing: str | None):
+    suite = make_suite()
+    if missing == "margin":
+        arms = tuple(dataclasses.replace(arm, suite="gpt_pilot") for arm in suite.arms)
+        suite = dataclasses.replace(suite, name="gpt_pilot", arms=arms, margin=None)
+    if missing == "dropping":
+        kept = {arm: dataclasses.replace(arm.kept, start=arm.kept.full) for arm in suite.arms}
+        arms = tuple(dataclasses.replace(arm, kept=whole) for arm, whole in kept.items())
+        suite = dataclasses.replace(suite, arms=arms)
+    write_store(place.store, make_records(suite))
+    build(place.store, place.summary, place.readme, find=lambda name, tier: suite)
+    assert (f"{suite.name}-cpu-schedule.svg" in place.content()) == (missing is None)
+    assert f"{suite.name}-cpu-curves.svg" in place.content()
 
 
 def test_a_rebuild_leaves_a_clean_checkout_clean(built: Place):

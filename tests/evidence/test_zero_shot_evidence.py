@@ -149,9 +149,8 @@ def test_the_figure_is_drawn_from_the_numbers_and_repeated_byte_for_byte(
     made = []
     for name in ("one", "two"):
         figure = plot_zero_shot(suite, records, tmp_path)
-        svg, png, table = save(figure, tmp_path / name / "zero-shot", data)
+        svg, table = save(figure, tmp_path / name / "zero-shot", data)
         made.append((svg.read_bytes(), table.read_bytes()))
-        assert png.read_bytes().startswith(b"\x89PNG")
     assert made[0] == made[1]
     left, right = figure.axes
     scores = data[(data["measurement"] != FEWER_BITS) & (data["task"] != "wikitext")]
