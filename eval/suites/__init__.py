@@ -89,7 +89,7 @@ SUITES: dict[str, Declared] = {
         if name != "gpt_finetune"
     },
 }
-HEADLINE = ("gpt_pretrain", "gpt_finetune", "bert_pretrain")
+HEADLINE = ("gpt_pretrain", "gpt_finetune", "bert_pretrain", "bert_pretrain_sst2")
 """The suites that `./rltd reproduce` runs."""
 
 
