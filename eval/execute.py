@@ -117,12 +117,11 @@ def _train_and_measure(
 
 
 def _cost(training: TrainingRun, experiment: Experiment, eval_wall_s: float) -> Cost:
-    ltd, journal = training.ltd, training.journal
+    ltd, journal, kept = training.ltd, training.journal, experiment.kept
+    if experiment.patch_drop:
+        kept = replace(kept, start=experiment.entering, full=experiment.entering)
     flops = ltd.cost.run_flops(
-        experiment.kept,
-        num_steps=journal.step,
-        batch=experiment.batch,
-        length=experiment.length,
+        kept, num_steps=journal.step, batch=experiment.batch, length=kept.full
     )
     return Cost(
         steps=journal.step,

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from eval.data.glue import glue_identity
+from eval.data.images import image_identity
 from eval.data.text import corpus_identity
 from eval.models import model_identity
 from eval.paths import cache_dir
 from eval.spec import Experiment, content_key
+from eval.vision import vit_identity
 
 __all__ = ["asset_hashes", "run_key", "trained_folder"]
+
+_IDENTITIES = {"labels": glue_identity, "images": image_identity}
 
 
 def run_key(experiment: Experiment, seed: int) -> str:
@@ -24,9 +28,10 @@ def asset_hashes(experiment: Experiment) -> dict[str, str]:
     A package asset is its pinned sha256, a hub repository its name and revision, anything local
     the sha256 of its content.
     """
-    identity = glue_identity if experiment.objective == "labels" else corpus_identity
+    identity = _IDENTITIES.get(experiment.objective, corpus_identity)
+    of_model = vit_identity if experiment.objective == "images" else model_identity
     hashes = {
-        "model": model_identity(experiment.model, experiment.weights_source),
+        "model": of_model(experiment.model, experiment.weights_source),
         "data": identity(experiment.data, experiment.source),
     }
     if experiment.pretrained is not None:

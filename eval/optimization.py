@@ -12,8 +12,15 @@ from rltd_core import ClockLR, LayerTokenLR, RandomLTD
 __all__ = ["make_optimizer", "make_scheduler"]
 
 
-def make_optimizer(model: Any, plan: Optimization) -> torch.optim.AdamW:
-    """Return AdamW at the peak rate, which the learning rate then scales."""
+def make_optimizer(model: Any, plan: Optimization) -> torch.optim.Optimizer:
+    """Return the optimizer at the peak rate, which the learning rate then scales."""
+    if plan.optimizer == "sgd":
+        return torch.optim.SGD(
+            model.parameters(),
+            lr=plan.peak_lr,
+            momentum=plan.momentum,
+            weight_decay=plan.weight_decay,
+        )
     return torch.optim.AdamW(
         _decay_groups(model, plan.weight_decay),
         lr=plan.peak_lr,

@@ -29,9 +29,16 @@ _ADDED_LATER = {
         "pretrained": None,
         "pretrained_seed": None,
         "keep": False,
+        "augmentation": None,
+        "patch_drop": 0.0,
     },
     "kept": {"ramp_tokens": None, "rounding": "exact"},
-    "optimization": {"clock_kept": None, "authors_form": False},
+    "optimization": {
+        "clock_kept": None,
+        "authors_form": False,
+        "optimizer": "adamw",
+        "momentum": 0.0,
+    },
 }
 """Fields that did not exist when records were written, at the value that changes nothing; by the
 part of the experiment they belong to."""
@@ -39,10 +46,10 @@ part of the experiment they belong to."""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Optimization:
-    """AdamW with gradient clipping and one learning-rate curve."""
+    """An optimizer with gradient clipping and one learning-rate curve."""
 
     peak_lr: float
-    shape: Literal["constant", "linear", "cosine"]
+    shape: Literal["constant", "linear", "cosine", "thirds"]
     """Decay after the warmup."""
     clock: Literal["steps", "layer_tokens"]
     """What the learning rate counts."""
@@ -52,7 +59,7 @@ class Optimization:
     beta1: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 0.0
-    """Of matrices; vectors (biases, norms) never decay."""
+    """With AdamW of matrices (vectors, biases and norms, never decay), with SGD of all weights."""
     clip: float = 1.0
     """Largest global gradient norm."""
     clock_kept: KeptLength | None = None
@@ -60,6 +67,9 @@ class Optimization:
     steps are then those of the other run (the LR control)."""
     authors_form: bool = False
     """LayerToken LR as the authors' scripts compute it; see `rltd_core.LayerTokenLR`."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = 0.0
+    """Of SGD."""
 
     def __post_init__(self) -> None:
         if self.clock == "steps" and (self.clock_kept is not None or self.authors_form):
@@ -107,8 +117,9 @@ class Experiment:
     """Rows of each task that are read, the first ones; None for all."""
     checkpointing: bool = False
     """Activation checkpointing: layers run again in the backward, to save memory."""
-    objective: Literal["language", "labels", "masked"] = "language"
-    """What is learned: the next token of a text, the labels of a GLUE task, or masked tokens."""
+    objective: Literal["language", "labels", "masked", "images"] = "language"
+    """What is learned: the next token of a text, the labels of a GLUE task, masked tokens, or the
+    labels of images."""
     protected: int = 0
     """First positions that are never dropped, such as [CLS]."""
     padding_aware: bool = False
@@ -123,11 +134,22 @@ class Experiment:
     """Its seed; None for this run's own."""
     keep: bool = False
     """Keep the trained model in the cache, for runs that begin with it."""
+    augmentation: str | None = None
+    """How training images are changed; see `eval.data.augmentations`."""
+    patch_drop: float = 0.0
+    """Fraction of the patches that timm's patch dropout takes out before all layers."""
 
     @property
     def weights_source(self) -> Source:
         """Return where the model and its tokenizer come from."""
         return self.model_source or self.source
+
+    @property
+    def entering(self) -> int:
+        """Return the tokens of a sequence that enter the first layer, as timm drops patches."""
+        if not self.patch_drop:
+            return self.length
+        return 1 + max(1, int((self.length - 1) * (1 - self.patch_drop)))
 
     def __post_init__(self) -> None:
         if self.kept.full != self.length:
@@ -138,10 +160,16 @@ class Experiment:
             )
         if self.batch % self.accumulation:
             raise ValueError(f"batch {self.batch} is no multiple of {self.accumulation}")
-        if self.pretrained is not None and self.objective != "labels":
+        if self.pretrained is not None and self.objective not in ("labels", "images"):
             raise ValueError(f"a run with the objective {self.objective} begins with no other run")
         if self.pretrained is None and self.pretrained_seed is not None:
             raise ValueError("pretrained_seed is for a run that begins with another one")
+        if (self.augmentation is not None) != (self.objective == "images"):
+            raise ValueError("augmentation is for the objective images, which needs one")
+        if not 0 <= self.patch_drop < 1:
+            raise ValueError(f"patch_drop is a fraction below 1, got {self.patch_drop}")
+        if self.patch_drop and self.kept.start < self.kept.full:
+            raise ValueError("patch_drop is for a run without random-LTD")
         if self.steps < 1 or self.curve_every < 1:
             raise ValueError("steps and curve_every must be at least 1")
 

@@ -18,6 +18,7 @@ from eval.scratch_encoder import (
 )
 from eval.spec import Experiment
 from eval.torchvision_repair import ensure_torchvision
+from eval.vision import vit_of
 
 ensure_torchvision()
 
@@ -34,6 +35,8 @@ def model_of(experiment: Experiment, seed: int) -> Any:
     Raises: UserError if it begins with the weights of a run that is not done.
     """
     e = experiment
+    if e.objective == "images":
+        return vit_of(e, seed, _pretrained_folder(e, seed))
     if e.objective == "labels":
         folder = _pretrained_folder(e, seed) or weights_folder(e.model, e.weights_source)
         return load_classifier(folder, glue_task(e.data).classes, seed, e.dropout)

@@ -211,8 +211,10 @@ class TrainingRun:
             "lr": lr,
             "kept": kept,
             "train_loss": train_loss,
-            "val_nll": self._task.validation_loss(self._model) if evaluated else None,
+            "val_nll": None,
         }
+        if evaluated:
+            row |= self._task.validation(self._model)
         journal.curve.append(row)
         if self._tracking:
             known = {k: v for k, v in row.items() if v is not None}

@@ -19,6 +19,7 @@ SHAPES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
     "linear": lambda progress: 1.0 - progress,
     "cosine": lambda progress: (1.0 + math.cos(math.pi * progress)) / 2,
+    "thirds": lambda progress: (1.0, 0.1, 0.01)[min(2, int(3 * progress))],
 }
 """Decay shape: progress since warmup, in 0..1 -> fraction of the way from minimum to peak."""
 

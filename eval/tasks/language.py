@@ -66,9 +66,9 @@ class LanguageTask:
         ids_BS = batch["input_ids"]
         return model(input_ids=ids_BS, labels=ids_BS, use_cache=False).loss
 
-    def validation_loss(self, model: Any) -> float:
+    def validation(self, model: Any) -> dict[str, float]:
         """Return the mean negative log-likelihood on the windows of the curve, in nats."""
-        return self._score(model, self._curve_NS).nll
+        return {"val_nll": self._score(model, self._curve_NS).nll}
 
     def start(self, model: Any) -> dict[str, Measurement]:
         """Measure the untrained model on the windows of the curve."""

@@ -66,9 +66,9 @@ class MaskedTask:
         """Return the mean negative log-likelihood of the masked tokens, in nats."""
         return model(**batch).loss
 
-    def validation_loss(self, model: Any) -> float:
+    def validation(self, model: Any) -> dict[str, float]:
         """Return the same on the windows of the curve, whose masks are always the same."""
-        return self._score(model, self._curve, "validation").value
+        return {"val_nll": self._score(model, self._curve, "validation").value}
 
     def start(self, model: Any) -> dict[str, Measurement]:
         """Measure the untrained model on the windows of the curve."""

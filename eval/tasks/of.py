@@ -5,6 +5,7 @@ from __future__ import annotations
 from eval.spec import Experiment
 from eval.tasks import language
 from eval.tasks.classification import ClassificationTask
+from eval.tasks.images import ImageTask
 from eval.tasks.masked import MaskedTask
 from eval.tasks.task import Task
 
@@ -18,6 +19,8 @@ def task_of(experiment: Experiment, seed: int) -> Task:
     """
     if experiment.objective == "labels":
         return ClassificationTask(experiment)
+    if experiment.objective == "images":
+        return ImageTask(experiment, seed)
     if experiment.objective == "masked":
         return MaskedTask(experiment, seed)
     return language.LanguageTask(experiment)
@@ -30,6 +33,8 @@ def prepare(experiment: Experiment) -> None:
     """
     if experiment.objective == "labels":
         ClassificationTask(experiment)
+    elif experiment.objective == "images":
+        ImageTask(experiment, seed=0)
     elif experiment.objective == "masked":
         MaskedTask(experiment, seed=0)
     else:

@@ -42,8 +42,11 @@ class Trainable(Protocol):
         """Return the training loss of a batch."""
         ...
 
-    def validation_loss(self, model: Any) -> float:
-        """Return the loss of a point of the curve, the model in evaluation mode meanwhile."""
+    def validation(self, model: Any) -> dict[str, float]:
+        """Return a point of the curve by column, the model in evaluation mode meanwhile.
+
+        `val_nll`, the loss, and what else the task follows.
+        """
         ...
 
 

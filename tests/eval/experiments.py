@@ -85,9 +85,9 @@ class Prose:
         ids_BS = batch["input_ids"]
         return model(input_ids=ids_BS, labels=ids_BS, use_cache=False).loss
 
-    def validation_loss(self, model: Any) -> float:
+    def validation(self, model: Any) -> dict[str, float]:
         """Return the loss on four windows."""
-        return validation_loss(model)
+        return {"val_nll": validation_loss(model)}
 
 
 def training(

@@ -108,7 +108,7 @@ def test_the_start_is_that_of_the_held_out_sentences(task: ClassificationTask) -
     assert start["start_accuracy"].value == fmean(
         p == q for p, q in zip(classes, labels, strict=True)
     )
-    assert task.validation_loss(model) == pytest.approx(fmean(losses), rel=1e-4)
+    assert task.validation(model)["val_nll"] == pytest.approx(fmean(losses), rel=1e-4)
     assert task.measure(model).measurements["held_out_accuracy"] == start["start_accuracy"]
 
 

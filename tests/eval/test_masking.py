@@ -115,9 +115,9 @@ def test_the_loss_is_that_of_the_masked_tokens_alone(task: MaskedTask) -> None:
             if label != IGNORED:
                 total += float(cross_entropy(logits_SV[place], torch.tensor(label)))
                 count += 1
-    assert task.validation_loss(model) == pytest.approx(total / count, rel=1e-5)
+    assert task.validation(model)["val_nll"] == pytest.approx(total / count, rel=1e-5)
     found = task.start(model)["start_masked_nats"]
-    assert (found.value, found.n) == (task.validation_loss(model), len(task._curve))
+    assert (found.value, found.n) == (task.validation(model)["val_nll"], len(task._curve))
     batch = {k: torch.stack([w[k] for w in task._curve]) for k in ("input_ids", "labels")}
     assert float(task.loss(model, batch).detach()) == pytest.approx(total / count, rel=1e-5)
 

@@ -1,0 +1,145 @@
+"""Where pictures lie: in a package, in the files that torchvision reads, on the hub.
+
+Letters: N pictures, H height, W width, C colours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from eval.data.fetch import fetch, sha256_of
+from eval.data.hub import load_hub_split
+from eval.data.pictures import Pictures, of_pixels
+from eval.errors import UserError
+from eval.paths import local_dir
+from eval.torchvision_repair import ensure_torchvision
+
+ensure_torchvision()
+
+from torchvision.datasets import CIFAR10, CIFAR100, ImageFolder  # noqa: E402
+
+__all__ = [
+    "checkout_pictures",
+    "hub_pictures",
+    "local_identity",
+    "local_pictures",
+    "package_pictures",
+]
+
+_CIFAR = {"cifar10": CIFAR10, "cifar100": CIFAR100}
+_SIDE = 32
+_TESTED = 5
+"""Every fifth of scikit-learn's digits is a test picture."""
+
+
+def package_pictures(name: str, split: str) -> Pictures:
+    """Return CIFAR-10 from its package: a PNG of 10,000 rows, each one picture's 32 x 32 pixels.
+
+    Raises: UserError if it cannot be had.
+    """
+    folder = fetch(name)
+    files = ["test_batch.png"]
+    if split == "train":
+        files = [f"data_batch_{number}.png" for number in range(1, 6)]
+    rows = [np.asarray(Image.open(folder / file)) for file in files]
+    pixels_NHWC = np.concatenate(rows).reshape(-1, _SIDE, _SIDE, 3)
+    labels = json.loads((folder / f"{split}_lables.json").read_text())
+    return of_pixels(pixels_NHWC, np.array(labels), origin=f"{name} {split}")
+
+
+def local_pictures(name: str, split: str) -> Pictures:
+    """Return the pictures of the folder of `--source local`.
+
+    CIFAR as torchvision keeps it (`cifar-10-batches-py`, `cifar-100-python`); of ImageNet
+    `imagenet/train` and `imagenet/val` with a folder for each class, numbered by name.
+
+    Raises: UserError if there are none, or they are damaged.
+    """
+    folder = local_dir()
+    if name not in _CIFAR:
+        return _of_folders(name, folder / name / ("val" if split == "test" else split))
+    try:
+        found: Any = _CIFAR[name](folder, train=split == "train", download=False)
+    except RuntimeError as error:
+        kept = _CIFAR[name].base_folder
+        raise UserError(
+            f"{folder} has no whole {kept}, as torchvision keeps it; unpack the release of {name} "
+            "there, or use --source hub"
+        ) from error
+    return of_pixels(found.data, np.array(found.targets), origin=f"{local_identity(name)} {split}")
+
+
+@cache
+def local_identity(name: str) -> str:
+    """Return the hash of a local data set's files; of ImageNet of their names and sizes.
+
+    Raises: UserError if there are none.
+    """
+    digest = hashlib.sha256()
+    if name in _CIFAR:
+        folder = local_dir() / _CIFAR[name].base_folder
+        files = sorted(path for path in folder.glob("*") if path.is_file())
+        for path in files:
+            digest.update(f"{path.name} {sha256_of(path)}\n".encode())
+    else:
+        folder = local_dir() / name
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        for path in files:
+            digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
+    if not files:
+        raise UserError(f"there are no files of {name} in {folder}")
+    return digest.hexdigest()
+
+
+def hub_pictures(repository: str, name: str | None, revision: str, *, split: str) -> Pictures:
+    """Return the pictures of a hub repository, decoded when they are read.
+
+    Raises: UserError if the hub cannot serve it.
+    """
+    wanted = split
+    if "imagenet" in repository and split == "test":
+        wanted = "validation"
+    rows = load_hub_split(repository, name, revision, split=wanted, source="hub")
+    image = "image" if "image" in rows.column_names else "img"
+    label = "label" if "label" in rows.column_names else "fine_label"
+    return Pictures(
+        origin=f"{repository}@{revision} {split}",
+        read=lambda row: rows[row][image],
+        rows_N=np.arange(len(rows)),
+        labels_N=np.array(rows[label], dtype=np.int64),
+    )
+
+
+def checkout_pictures(split: str) -> Pictures:
+    """Return scikit-learn's digits, of 8 x 8 pixels."""
+    from sklearn.datasets import load_digits
+
+    digits: Any = load_digits()
+    pixels_NHW = (digits.images * 15.9375).astype(np.uint8)  # 0 to 16 there
+    tested_N = np.arange(len(pixels_NHW)) % _TESTED == 0
+    here_N = tested_N if split == "test" else ~tested_N
+    digest = hashlib.sha256(pixels_NHW.tobytes()).hexdigest()
+    return of_pixels(pixels_NHW[here_N], digits.target[here_N], origin=f"{digest} {split}")
+
+
+def _of_folders(name: str, folder: Path) -> Pictures:
+    try:
+        found = ImageFolder(str(folder))
+    except (FileNotFoundError, OSError) as error:
+        raise UserError(
+            f"{folder} has no folder of pictures for each class ({error}); {name} is read from "
+            f"{name}/train and {name}/val"
+        ) from error
+    return Pictures(
+        origin=f"{local_identity(name)} {folder.name}",
+        read=lambda row: found.loader(found.samples[row][0]),
+        rows_N=np.arange(len(found.samples)),
+        labels_N=np.array(found.targets, dtype=np.int64),
+    )
