@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,59 +55,52 @@ def package_pictures(name: str, split: str) -> Pictures:
     return of_pixels(pixels_NHWC, np.array(labels), origin=f"{name} {split}")
 
 
-def local_pictures(name: str, split: str) -> Pictures:
+def local_pictures(name: str, repository: str, split: str) -> Pictures:
     """Return the pictures of the folder of `--source local`.
 
     CIFAR as torchvision keeps it (`cifar-10-batches-py`, `cifar-100-python`); of ImageNet
-    `imagenet/train` and `imagenet/val` with a folder for each class, numbered by name.
+    `imagenet/train` and `imagenet/val` with a folder for each class, numbered by name; or a copy of
+    the hub's repository.
 
     Raises: UserError if there are none, or they are damaged.
     """
-    folder = local_dir()
+    folder = _local_folder(name, repository)
+    if folder == local_dir() / repository:
+        return hub_pictures(repository, None, "", split=split, source="local")
     if name not in _CIFAR:
-        return _of_folders(name, folder / name / ("val" if split == "test" else split))
+        return _of_folders(name, repository, folder / ("val" if split == "test" else split))
     try:
-        found: Any = _CIFAR[name](folder, train=split == "train", download=False)
-    except RuntimeError as error:
-        kept = _CIFAR[name].base_folder
+        found: Any = _CIFAR[name](folder.parent, train=split == "train", download=False)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise UserError(
-            f"{folder} has no whole {kept}, as torchvision keeps it; unpack the release of {name} "
-            "there, or use --source hub"
+            f"{folder} is not whole; unpack the release of {name} there again, or use --source hub"
         ) from error
-    return of_pixels(found.data, np.array(found.targets), origin=f"{local_identity(name)} {split}")
+    origin = f"{local_identity(name, repository)} {split}"
+    return of_pixels(found.data, np.array(found.targets), origin=origin)
 
 
 @cache
-def local_identity(name: str) -> str:
+def local_identity(name: str, repository: str) -> str:
     """Return the hash of a local data set's files; of ImageNet of their names and sizes.
 
     Raises: UserError if there are none.
     """
-    digest = hashlib.sha256()
-    if name in _CIFAR:
-        folder = local_dir() / _CIFAR[name].base_folder
-        files = sorted(path for path in folder.glob("*") if path.is_file())
-        for path in files:
-            digest.update(f"{path.name} {sha256_of(path)}\n".encode())
-    else:
-        folder = local_dir() / name
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        for path in files:
-            digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
-    if not files:
-        raise UserError(f"there are no files of {name} in {folder}")
+    folder, digest = _local_folder(name, repository), hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        what = path.stat().st_size if name == "imagenet" else sha256_of(path)
+        digest.update(f"{path.relative_to(folder)} {what}\n".encode())
     return digest.hexdigest()
 
 
-def hub_pictures(repository: str, name: str | None, revision: str, *, split: str) -> Pictures:
+def hub_pictures(
+    repository: str, name: str | None, revision: str, *, split: str, source: str = "hub"
+) -> Pictures:
     """Return the pictures of a hub repository, decoded when they are read.
 
     Raises: UserError if the hub cannot serve it.
     """
-    wanted = split
-    if "imagenet" in repository and split == "test":
-        wanted = "validation"
-    rows = load_hub_split(repository, name, revision, split=wanted, source="hub")
+    wanted = "validation" if "imagenet" in repository and split == "test" else split
+    rows = load_hub_split(repository, name, revision, split=wanted, source=source)
     image = "image" if "image" in rows.column_names else "img"
     label = "label" if "label" in rows.column_names else "fine_label"
     return Pictures(
@@ -129,7 +123,16 @@ def checkout_pictures(split: str) -> Pictures:
     return of_pixels(pixels_NHW[here_N], digits.target[here_N], origin=f"{digest} {split}")
 
 
-def _of_folders(name: str, folder: Path) -> Pictures:
+def _local_folder(name: str, repository: str) -> Path:
+    """Return where a local data set lies."""
+    own = _CIFAR[name].base_folder if name in _CIFAR else name
+    for folder in (local_dir() / own, local_dir() / repository):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"{local_dir()} has neither {own}, as torchvision reads it, nor {repository}")
+
+
+def _of_folders(name: str, repository: str, folder: Path) -> Pictures:
     try:
         found = ImageFolder(str(folder))
     except (FileNotFoundError, OSError) as error:
@@ -138,7 +141,7 @@ def _of_folders(name: str, folder: Path) -> Pictures:
             f"{name}/train and {name}/val"
         ) from error
     return Pictures(
-        origin=f"{local_identity(name)} {folder.name}",
+        origin=f"{local_identity(name, repository)} {folder.name}",
         read=lambda row: found.loader(found.samples[row][0]),
         rows_N=np.arange(len(found.samples)),
         labels_N=np.array(found.targets, dtype=np.int64),

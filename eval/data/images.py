@@ -136,8 +136,8 @@ def image_identity(name: str, source: str) -> str:
         return f"package:{asset(wanted.package).sha256}"
     if source == "hub" and wanted.hub is not None:
         return f"hub:{wanted.hub[0]}@{wanted.hub[2]}"
-    if source == "local":
-        return f"local:{local_identity(wanted.whole)}"
+    if source == "local" and wanted.hub is not None:
+        return f"local:{local_identity(wanted.whole, wanted.hub[0])}"
     return f"{source}:{_whole(wanted, 'train', source).origin}"
 
 
@@ -148,7 +148,7 @@ def _whole(wanted: ImageSet, split: str, source: str) -> Pictures:
     if source == "package" and wanted.package is not None:
         return package_pictures(wanted.package, split)
     if source == "local" and wanted.hub is not None:
-        return local_pictures(wanted.whole, split)
+        return local_pictures(wanted.whole, wanted.hub[0], split)
     if source == "hub" and wanted.hub is not None:
         return hub_pictures(*wanted.hub, split=split)
     if source == "package":

@@ -9,10 +9,12 @@ import datasets.config
 import pytest
 from accelerate.state import AcceleratorState, GradientState
 
+from eval.data import image_files, images
 from eval.data.glue import glue_identity
 from eval.data.text import corpus_identity, load_split
 from eval.data.windows import corpus_windows, token_windows
 from eval.models import load_tokenizer, model_identity
+from eval.vision import vit_identity
 
 _PLACES = (
     *("eval.runner", "eval.pool", "eval.commands", "eval.status", "eval.doctor"),
@@ -36,6 +38,9 @@ def forget_what_was_hashed() -> None:
     corpus_identity.cache_clear()
     glue_identity.cache_clear()
     model_identity.cache_clear()
+    vit_identity.cache_clear()
+    for of_images in (images._whole, images.image_identity, image_files.local_identity):
+        of_images.cache_clear()
 
 
 @pytest.fixture(autouse=True)
