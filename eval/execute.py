@@ -117,9 +117,7 @@ def _train_and_measure(
 
 
 def _cost(training: TrainingRun, experiment: Experiment, eval_wall_s: float) -> Cost:
-    ltd, journal, kept = training.ltd, training.journal, experiment.kept
-    if experiment.patch_drop:
-        kept = replace(kept, start=experiment.entering, full=experiment.entering)
+    ltd, journal, kept = training.ltd, training.journal, experiment.computed
     flops = ltd.cost.run_flops(
         kept, num_steps=journal.step, batch=experiment.batch, length=kept.full
     )

@@ -17,6 +17,7 @@ from eval.scratch import SCRATCH
 from eval.scratch_encoder import SCRATCH_ENCODERS
 from eval.spec import Experiment, Suite
 from eval.torchvision_repair import ensure_torchvision
+from eval.vision import without_weights
 from rltd_core import TransformerCost
 from rltd_core.stack import dropping_layers, find_stack, transformer_cost
 
@@ -122,22 +123,26 @@ def plan_lines(suite: Suite, machine: Machine) -> Iterator[str]:
 
 def _arm_cost(experiment: Experiment, cost: TransformerCost) -> ArmCost:
     e = experiment
-    run = {"num_steps": e.steps, "batch": e.batch, "length": e.length}
+    run = {"num_steps": e.steps, "batch": e.batch, "length": e.computed.full}
     return ArmCost(
         arm=e.arm,
         steps=e.steps,
         tokens=e.steps * e.batch * e.length,
-        layer_tokens=cost.run_layer_tokens(e.kept, **run),
+        layer_tokens=cost.run_layer_tokens(e.computed, **run),
         num_layers=cost.num_layers,
-        flops=cost.run_flops(e.kept, **run),
+        flops=cost.run_flops(e.computed, **run),
     )
 
 
 def _model_cost(experiment: Experiment) -> tuple[TransformerCost, int]:
     """Return what a model costs and its number of parameters; no weights are made."""
-    config = _config(experiment.model)
+    images = experiment.objective == "images"
+    config = None if images else _config(experiment.model)
     with torch.device("meta"):
-        model = _KINDS[experiment.objective].from_config(config)
+        if images:
+            model = without_weights(experiment)
+        else:
+            model = _KINDS[experiment.objective].from_config(config)
     stack = find_stack(model)
     dropping = dropping_layers(len(stack.layers), None)
     parameters = sum(p.numel() for p in model.parameters())
@@ -181,12 +186,16 @@ def _table(costs: Sequence[ArmCost], hours: Sequence[float], machine: Machine) -
 
 def _space(first: Experiment, parameters: int, tokens: int, machine: Machine) -> Iterator[str]:
     state = _STATE_BYTES + 4 * (machine.gpus > 1)  # DDP copies the gradients into buckets
-    wide = 2 if _config(first.model).vocab_size <= 2**16 else 4
     yield (
         f"Memory of each GPU: {state * parameters / 1e9:,.2f} GB for weights, gradients and AdamW "
         "in float32; activations come on top."
     )
-    yield f"Disk: {12 * parameters / 1e9:,.2f} GB a checkpoint, two while one is written;"
+    checkpoint = f"Disk: {12 * parameters / 1e9:,.2f} GB a checkpoint, two while one is written"
+    if first.objective == "images":
+        yield f"{checkpoint}."
+        return
+    yield f"{checkpoint};"
+    wide = 2 if _config(first.model).vocab_size <= 2**16 else 4
     yield (
         f"  {wide} bytes a token of the corpus, which is tokenised whole: "
         f"{wide * tokens / 1e9:,.2f} GB if it has the {_short(tokens)} tokens of the longest arm."

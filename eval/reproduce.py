@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from eval.data.assets import ASSETS, Asset
 from eval.data.fetch import fetch, is_fetched
 from eval.data.glue_files import PACKAGED_GLUE
+from eval.data.images import image_set
 from eval.data.task_packages import PACKAGED
 from eval.data.text import CORPORA
 from eval.evidence.report import yours
@@ -66,6 +67,8 @@ def packages_of(suites: Sequence[Suite]) -> list[Asset]:
 
 
 def _of_data(experiment: Experiment) -> set[str | None]:
+    if experiment.objective == "images":
+        return {image_set(experiment.data).package}
     if experiment.objective == "labels":
         return set(PACKAGED_GLUE[experiment.data].values())
     return {CORPORA[experiment.data].asset}

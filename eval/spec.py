@@ -145,11 +145,12 @@ class Experiment:
         return self.model_source or self.source
 
     @property
-    def entering(self) -> int:
-        """Return the tokens of a sequence that enter the first layer, as timm drops patches."""
+    def computed(self) -> KeptLength:
+        """Return the kept length, where timm's patch dropout has shortened all layers, too."""
         if not self.patch_drop:
-            return self.length
-        return 1 + max(1, int((self.length - 1) * (1 - self.patch_drop)))
+            return self.kept
+        entering = 1 + max(1, int((self.length - 1) * (1 - self.patch_drop)))
+        return replace(self.kept, start=entering, full=entering)
 
     def __post_init__(self) -> None:
         if self.kept.full != self.length:

@@ -24,7 +24,19 @@ ensure_torchvision()
 import timm  # noqa: E402
 from timm.models import save_for_hf  # noqa: E402
 
-__all__ = ["VITS", "ViT", "image_size", "save_vit", "vit", "vit_identity", "vit_of"]
+__all__ = [
+    "VITS",
+    "ViT",
+    "image_size",
+    "save_vit",
+    "vit",
+    "vit_identity",
+    "vit_of",
+    "without_weights",
+]
+
+_ANY_SIZE = "vit_tiny_patch16_224"
+"""timm's name of a plain VisionTransformer, to be made in another size."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,8 +146,14 @@ def vit_of(experiment: Experiment, seed: int, pretrained: Path | None) -> Any:
         elif wanted.hub is not None:
             model = _of_hub(wanted, experiment.weights_source, options)
         else:
-            model = timm.create_model("vit_tiny_patch16_224", **wanted.arguments(), **options)
+            model = timm.create_model(_ANY_SIZE, **wanted.arguments(), **options)
     return model.train()
+
+
+def without_weights(experiment: Experiment) -> Any:
+    """Return the model of a run as it is before any weights, for its shape."""
+    classes = image_set(experiment.data).classes
+    return timm.create_model(_ANY_SIZE, **vit(experiment.model).arguments(), num_classes=classes)
 
 
 def save_vit(model: Any, folder: Path) -> None:

@@ -14,8 +14,18 @@ from eval.spec import Suite
 
 __all__ = ["loss_name", "size_sentence", "time_sentence"]
 
-_SHAPES = {"constant": "constant", "linear": "linear decay", "cosine": "cosine decay"}
-_MEASURED_ON = {"language": "windows", "masked": "windows", "labels": "rows"}
+_SHAPES = {
+    "constant": "constant",
+    "linear": "linear decay",
+    "cosine": "cosine decay",
+    "thirds": "a tenth of it after each third",
+}
+_MEASURED_ON = {
+    "language": "windows",
+    "masked": "windows",
+    "labels": "rows",
+    "images": "images",
+}
 
 
 def size_sentence(suite: Suite) -> str:
@@ -45,6 +55,8 @@ def loss_name(suite: Suite) -> str:
     if e.objective == "labels":
         squared = glue_task(e.data).classes == 1
         return "held-out squared error" if squared else "held-out cross-entropy (nats)"
+    if e.objective == "images":
+        return "held-out cross-entropy (nats)"
     if e.objective == "masked":
         return "validation loss\n(nats per masked token)"  # in two lines, or it does not fit
     return "validation loss (nats per token)"
@@ -55,7 +67,7 @@ def time_sentence(tier: str, records: Sequence[Record]) -> str:
 
     Nothing of runs that differ in what they begin with alone.
     """
-    if any(record.experiment.pretrained is not None for record in records):
+    if len({record.experiment.pretrained for record in records}) > 1:
         return ""
     seconds: dict[str, dict[int, float]] = {}
     for record in records:

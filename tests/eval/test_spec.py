@@ -38,6 +38,8 @@ ADDED_LATER: dict[str, Any] = {
     "pretrained": arm("baseline"),
     "pretrained_seed": 0,
     "keep": True,
+    "augmentation": "crops",
+    "patch_drop": 0.5,
 }
 """Fields that the first records do not have, with another value than their default."""
 ON_LAYER_TOKENS: dict[str, Any] = {
@@ -63,6 +65,13 @@ def changed_specs() -> Iterator[tuple[str, Experiment]]:
             yield field.name, begins_with(arm("baseline"))
         elif field.name == "pretrained_seed":
             yield field.name, begins_with(arm("baseline"), pretrained_seed=0)
+        elif field.name == "augmentation":
+            for name in ("crops", "strong"):
+                change = replace(experiment, objective="images", augmentation=name)
+                yield f"{field.name}={name}", change
+        elif field.name == "patch_drop":
+            for rate in (0.5, 0.25):
+                yield f"{field.name}={rate}", replace(arm("baseline"), patch_drop=rate)
         elif field.name in ADDED_LATER:
             yield field.name, replace(experiment, **{field.name: ADDED_LATER[field.name]})
         elif field.name not in PART_OF_ANOTHER:
@@ -129,7 +138,8 @@ def test_a_field_added_later_is_in_the_spec_where_it_is_not_at_its_default(name:
     plain = list(value) if isinstance(value, tuple) else value  # as JSON has it
     if isinstance(value, Experiment):
         plain = value.to_dict()  # which leaves out its own defaults, too
-    assert CHANGES[name].to_dict()[name] == plain
+    (change,) = [e for key, e in CHANGES.items() if key in (name, f"{name}={value}")]
+    assert change.to_dict()[name] == plain
 
 
 def test_every_field_of_the_run_it_begins_with_changes_the_key() -> None:
@@ -215,6 +225,10 @@ def test_a_spec_survives_json(name: str) -> None:
         ({"curve_every": 0}, "must be at least 1"),
         ({"pretrained": arm("baseline")}, "the objective language begins with no other run"),
         ({"pretrained_seed": 0}, "for a run that begins with another one"),
+        ({"objective": "images"}, "the objective images, which needs one"),
+        ({"augmentation": "crops"}, "augmentation is for the objective images"),
+        ({"patch_drop": 0.5}, "patch_drop is for a run without random-LTD"),
+        ({"patch_drop": 1.0}, "a fraction below 1"),
     ],
 )
 def test_a_spec_that_cannot_be_run_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from eval.data.images import load_pictures
 from eval.errors import RunFailed, UserError
 from eval.optimization import make_optimizer
+from eval.plan import arm_costs
 from eval.record import Record
 from eval.runner import run_suite
 from eval.spec import Experiment, Optimization
@@ -183,6 +184,7 @@ def test_every_arm_but_the_baseline_has_the_budget_of_random_ltd(
     assert 0 <= used["random_ltd"] - used["random_ltd_constant"] < 2 * a_token  # of 2 layers
     assert 0 <= used["random_ltd"] - used["patch_drop"] < 4 * a_token
     assert used["baseline"] > 1.1 * used["random_ltd"]
+    assert {c.arm: c.layer_tokens for c in arm_costs(FINETUNED)} == used
 
 
 def test_the_flops_of_patch_dropout_are_those_of_shorter_sequences(
@@ -191,17 +193,16 @@ def test_the_flops_of_patch_dropout_are_those_of_shorter_sequences(
     arm, cost = FINETUNED.arm("patch_drop"), records["patch_drop"].cost
     model = vit_of(arm, 0, None)
     ltd = RandomLTD(model, arm.kept, seed=0)
-    short = replace(arm.kept, start=arm.entering, full=arm.entering)
     assert cost is not None
-    assert cost.flops == ltd.cost.run_flops(
-        short, num_steps=arm.steps, batch=arm.batch, length=arm.entering
-    )
+    assert arm.computed.start == arm.computed.full == 13
+    run = {"num_steps": arm.steps, "batch": arm.batch, "length": 13}
+    assert cost.flops == ltd.cost.run_flops(arm.computed, **run)
     ltd.detach()
     seen: list[int] = []
     model.blocks[0].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[1]))
     model.train()(torch.randn(2, 3, 8, 8))
     model.eval()(torch.randn(2, 3, 8, 8))
-    assert seen == [arm.entering, arm.length]
+    assert seen == [13, arm.length]
 
 
 @pytest.mark.parametrize("length", [17, 65, 197])
@@ -240,15 +241,6 @@ def test_sgd_is_that_of_torch_and_decays_every_weight() -> None:
     assert len(group["params"]) == len(list(model.parameters()))
 
 
-def test_an_experiment_with_images_needs_an_augmentation() -> None:
-    with pytest.raises(ValueError, match="augmentation is for the objective images"):
-        replace(TOY, augmentation=None)
-    with pytest.raises(ValueError, match="patch_drop is for a run without random-LTD"):
-        replace(FINETUNED.arm("random_ltd"), patch_drop=0.5)
-    with pytest.raises(ValueError, match="a fraction below 1"):
-        replace(TOY, patch_drop=1.0)
-
-
 def test_arms_of_another_size_have_their_own_numbers() -> None:
     kept = replace(TOY.kept, start=65, full=65)
     baseline = replace(TOY, model="vit-1m", data="cifar10_last", length=65, kept=kept)
@@ -256,4 +248,4 @@ def test_arms_of_another_size_have_their_own_numbers() -> None:
     assert {len(arms), len(FINETUNED.arms)} == {6}
     used = layer_tokens(arms["random_ltd"], num_layers=6)
     assert layer_tokens(arms["random_ltd_constant"], num_layers=6) <= used
-    assert arms["patch_drop"].entering < 65
+    assert arms["patch_drop"].computed.full < 65
