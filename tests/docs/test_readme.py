@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,12 @@ import pytest
 from eval.__main__ import VERBS
 from eval.paths import ROOT
 from eval.torchvision_repair import ensure_torchvision
-from tests.docs.conftest import environment
+from tests.docs.commands import MAIN_JOB, run_command
 
 ensure_torchvision()
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-MAIN_JOB = "./rltd reproduce"
 # The tests without running themselves again; pip into a folder.
 AT_TEST_SIZE = {
     "./rltd test": "./rltd test --collect-only tests/core/test_tokens.py",
@@ -49,16 +46,7 @@ def test_the_main_job_leaves_notebooks_and_a_report(reproduced: Path) -> None:
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c != MAIN_JOB])
 def test_each_other_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
-    small = AT_TEST_SIZE[command].format(python=sys.executable, tmp=tmp_path)
-    done = subprocess.run(
-        shlex.split(small),
-        cwd=ROOT,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_command(AT_TEST_SIZE[command].format(python=sys.executable, tmp=tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("code", blocks("python"))
