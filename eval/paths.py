@@ -39,13 +39,14 @@ def local_dir() -> Path:
 
     Raises: UserError if RLTD_LOCAL does not name a folder.
     """
-    folder = Path(os.environ.get("RLTD_LOCAL", ""))
-    if not os.environ.get("RLTD_LOCAL") or not folder.is_dir():
+    named = os.environ.get("RLTD_LOCAL", "")
+    if not named or not Path(named).is_dir():
+        lost = f"there is no folder {named}: " if named else ""
         raise UserError(
-            "the source 'local' needs a folder with copies of hub repositories; give it with "
-            "--folder PATH (or RLTD_LOCAL)"
+            f"{lost}the source 'local' needs a folder with released data or copies of hub "
+            "repositories; with --source local, give it with --folder PATH (or RLTD_LOCAL)"
         )
-    return folder
+    return Path(named)
 
 
 @contextmanager

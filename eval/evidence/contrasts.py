@@ -34,7 +34,7 @@ FULL_DROPOUT, DROPOUT = "baseline_dropout", "random_ltd_dropout"
 UNTRAINED = "no_pretraining"
 
 CONTRASTS = (
-    (TREATMENT, BASELINE, "the method, in pretraining with LayerToken LR"),
+    (TREATMENT, BASELINE, "the method as a whole"),
     (STEP_LR, BASELINE, "dropping alone, under the baseline's learning rate"),
     (CONTROL, BASELINE, "the learning-rate curve alone: nothing is dropped"),
     (TREATMENT, STEP_LR, "what LayerToken LR changes while dropping"),

@@ -223,7 +223,10 @@ def _sentence(suite: Suite, verdict: Verdict, judged: Sequence[Record]) -> str:
                 f"{short}."
             )
         case "undecided":
-            said = f"Undecided ({where}): {_why_undecided(suite, verdict, unit)} ({full})."
+            said = (
+                f"Undecided ({where}): {_why_undecided(suite, verdict, unit)} ({full}). Against "
+                f"the baseline shortened to the same layer tokens: {short}."
+            )
         case "no evidence":
             said = (
                 f"No evidence ({where}; {ENOUGH_SEEDS} are needed): so far random-LTD against the "

@@ -18,6 +18,14 @@ _A_POINT = (
     "a point, ten times what a third less pretraining cost the authors' baseline (GLUE average "
     "87.29 to 87.19)"
 )
+_SNIPPETS = (
+    "Data: the training sentences are snippets of reviews (Rotten Tomatoes) less those that are, "
+    "hold or lie in a validation sentence; SST-2's own are the phrases of such sentences."
+)
+_PHRASES = (
+    "Held-out rows, for the curves alone, are phrases of which most lie within sentences that are "
+    "trained on."
+)
 _TWO_POINTS = f"twice {_A_POINT}, as Matthews correlation moves about twice as much as accuracy"
 
 
@@ -56,6 +64,13 @@ class Finetuning:
     def margin_reason(self) -> str:
         """Return why it is that."""
         return _TWO_POINTS if self.margin > 0.01 else _A_POINT
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Return what is to be said of a task's rows, where they are not the published ones."""
+        if self.task != "sst2" or self.source == "checkout":
+            return ()
+        return (_SNIPPETS if self.source == "package" else _PHRASES,)
 
     @property
     def training(self) -> str:

@@ -15,6 +15,11 @@ from eval.notebooks import execute, parameter_names
 from eval.paths import NOTEBOOKS
 
 SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
+ON_RECORDS = [
+    source
+    for source in SOURCES
+    if "retrain" in parameter_names(nbformat.read(source, as_version=4))[1]
+]
 SMOKE = {"tier": "smoke", "seeds": [0], "retrain": True}
 
 
@@ -35,14 +40,8 @@ def test_a_notebook_is_short_defines_nothing_and_holds_no_outputs(source: Path) 
         assert not [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, defined)]
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
-def test_a_notebook_runs_at_the_smoke_tier_in_its_own_folder(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RLTD_OUT", str(tmp_path / "out"))
-    monkeypatch.setenv("RLTD_CACHE", str(tmp_path / "cache"))
-    _, known = parameter_names(nbformat.read(source, as_version=4))
-    copy = execute(source, tmp_path, {k: v for k, v in SMOKE.items() if k in known})
+def check_outputs(copy: Path) -> None:
+    """Check that an executed notebook shows figures and texts, and no missing value in them."""
     outputs = [o for c in code_cells(copy) for o in c.outputs]
     assert not [o for o in outputs if o.output_type == "error"]
     assert sum("image/png" in o.get("data", {}) for o in outputs) >= 3
@@ -54,6 +53,16 @@ def test_a_notebook_runs_at_the_smoke_tier_in_its_own_folder(
     ]
     assert texts
     assert not [text for text in texts if re.search(r"\bnan\b", text, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
+def test_the_main_job_executes_a_notebook(source: Path, reproduced: Path) -> None:
+    check_outputs(reproduced / "notebooks" / source.name)
+
+
+@pytest.mark.parametrize("source", ON_RECORDS, ids=lambda p: p.stem)
+def test_a_notebook_opens_on_the_committed_records(source: Path, tmp_path: Path) -> None:
+    check_outputs(execute(source, tmp_path, {}))
 
 
 def test_parameters_for_all_notebooks_go_to_those_that_have_them(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
-import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,14 +13,14 @@ import pytest
 from eval.__main__ import VERBS
 from eval.paths import ROOT
 from eval.torchvision_repair import ensure_torchvision
+from tests.docs.commands import MAIN_JOB, run_command
 
 ensure_torchvision()
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-# The main job at its smallest tier; the tests without running themselves again; pip into a folder.
+# The tests without running themselves again; pip into a folder.
 AT_TEST_SIZE = {
-    "./rltd reproduce": "./rltd reproduce --tier smoke",
     "./rltd test": "./rltd test --collect-only tests/core/test_tokens.py",
     "pip install .": "{python} -m pip install --no-deps --no-build-isolation --target {tmp}/site .",
 }
@@ -34,37 +31,22 @@ def blocks(language: str) -> list[str]:
     return [text for name, text in BLOCKS if name == language]
 
 
-def environment(tmp_path: Path) -> dict[str, str]:
-    """Return an environment in which the commands use this Python, and folders of the test."""
-    here = str(Path(sys.executable).parent)
-    return {
-        **os.environ,
-        "PATH": f"{here}{os.pathsep}{os.environ['PATH']}",
-        "VIRTUAL_ENV": sys.prefix,
-        "RLTD_CACHE": str(tmp_path / "cache"),
-        "RLTD_OUT": str(tmp_path / "out"),
-    }
+COMMANDS = [command for block in blocks("bash") for command in block.strip().splitlines()]
 
 
 def test_the_readme_has_only_blocks_that_are_run() -> None:
     assert {language for language, _ in BLOCKS} == {"bash", "python"}
 
 
-@pytest.mark.parametrize("command", [c for b in blocks("bash") for c in b.strip().splitlines()])
-def test_each_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
-    small = AT_TEST_SIZE[command].format(python=sys.executable, tmp=tmp_path)
-    done = subprocess.run(
-        shlex.split(small),
-        cwd=ROOT,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    if "reproduce" in command:
-        assert (tmp_path / "out" / "notebooks" / "10_gpt.ipynb").exists()
-        assert list((tmp_path / "out" / "report").glob("*.svg"))
+def test_the_main_job_leaves_notebooks_and_a_report(reproduced: Path) -> None:
+    assert MAIN_JOB in COMMANDS
+    assert (reproduced / "notebooks" / "10_gpt.ipynb").exists()
+    assert list((reproduced / "report").glob("*.svg"))
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c != MAIN_JOB])
+def test_each_other_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
+    run_command(AT_TEST_SIZE[command].format(python=sys.executable, tmp=tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("code", blocks("python"))

@@ -128,8 +128,9 @@ def test_a_folder_of_copies_that_is_not_there_is_one_clear_error(
 ) -> None:
     if value is not None:
         monkeypatch.setenv("RLTD_LOCAL", value)
-    with pytest.raises(UserError, match=r"give it with --folder PATH \(or RLTD_LOCAL\)"):
+    with pytest.raises(UserError, match=r"give it with --folder PATH \(or RLTD_LOCAL\)") as caught:
         load_split("wikitext-2-raw", "train", "local")
+    assert ("there is no folder /nowhere/at/all" in str(caught.value)) == bool(value)
 
 
 @pytest.mark.parametrize(("name", "split"), [("wikitext-9", "train"), ("wikitext-2-raw-v1", "dev")])
