@@ -17,7 +17,6 @@ from eval.scratch import SCRATCH
 from eval.scratch_encoder import SCRATCH_ENCODERS
 from eval.spec import Experiment, Suite
 from eval.torchvision_repair import ensure_torchvision
-from eval.vision import without_weights
 from rltd_core import TransformerCost
 from rltd_core.stack import dropping_layers, find_stack, transformer_cost
 
@@ -136,17 +135,22 @@ def _arm_cost(experiment: Experiment, cost: TransformerCost) -> ArmCost:
 
 def _model_cost(experiment: Experiment) -> tuple[TransformerCost, int]:
     """Return what a model costs and its number of parameters; no weights are made."""
-    images = experiment.objective == "images"
-    config = None if images else _config(experiment.model)
-    with torch.device("meta"):
-        if images:
-            model = without_weights(experiment)
-        else:
-            model = _KINDS[experiment.objective].from_config(config)
+    model = _without_weights(experiment)
     stack = find_stack(model)
     dropping = dropping_layers(len(stack.layers), None)
     parameters = sum(p.numel() for p in model.parameters())
     return transformer_cost(model, stack, len(dropping)), parameters
+
+
+def _without_weights(experiment: Experiment) -> Any:
+    if experiment.objective == "images":
+        from eval.vision import without_weights  # timm takes seconds to import
+
+        with torch.device("meta"):
+            return without_weights(experiment)
+    config = _config(experiment.model)
+    with torch.device("meta"):
+        return _KINDS[experiment.objective].from_config(config)
 
 
 def _config(name: str) -> Any:

@@ -18,7 +18,6 @@ from eval.scratch_encoder import (
 )
 from eval.spec import Experiment
 from eval.torchvision_repair import ensure_torchvision
-from eval.vision import vit_of
 
 ensure_torchvision()
 
@@ -36,6 +35,8 @@ def model_of(experiment: Experiment, seed: int) -> Any:
     """
     e = experiment
     if e.objective == "images":
+        from eval.vision import vit_of  # timm takes seconds to import
+
         return vit_of(e, seed, _pretrained_folder(e, seed))
     if e.objective == "labels":
         folder = _pretrained_folder(e, seed) or weights_folder(e.model, e.weights_source)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,25 +26,26 @@ from torchvision import transforms  # noqa: E402
 __all__ = ["AUGMENTATIONS", "drawing", "transforms_of"]
 
 Transform = Callable[[Any], torch.Tensor]
+_timm = cast("Callable[..., Transform]", create_transform)  # typed wider than what it gives here
 
-_CIFAR = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)}
+_CIFAR: dict[str, Any] = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)}
 """Of CIFAR-10's training images."""
-_AUTHORS = {"mean": (0.5071, 0.4867, 0.4408), "std": (0.2675, 0.2565, 0.2761)}
+_AUTHORS: dict[str, Any] = {"mean": (0.5071, 0.4867, 0.4408), "std": (0.2675, 0.2565, 0.2761)}
 """Of CIFAR-100's, which the authors' script has for both. Paper: section 5.3."""
-_HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+_HALF: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 """What the published weights were trained with."""
 
 
 def _plain(size: int) -> tuple[Transform, Transform]:
     """Return no augmentation."""
-    same = create_transform(size, is_training=False, crop_pct=1.0, **_HALF)
+    same = _timm(size, is_training=False, crop_pct=1.0, **_HALF)
     return same, same
 
 
 def _crops(size: int, **more: Any) -> tuple[Transform, Transform]:
     """Return timm's random crops of at least 0.6 of the image, and flips."""
     scale = (0.6, 1.0)
-    training = create_transform(
+    training = _timm(
         size,
         is_training=True,
         scale=scale,
@@ -52,7 +53,7 @@ def _crops(size: int, **more: Any) -> tuple[Transform, Transform]:
         interpolation="bicubic",
         **_CIFAR | more,
     )
-    return training, create_transform(size, is_training=False, crop_pct=1.0, **_CIFAR)
+    return training, _timm(size, is_training=False, crop_pct=1.0, **_CIFAR)
 
 
 def _strong(size: int) -> tuple[Transform, Transform]:
@@ -109,7 +110,7 @@ def drawing(seed: int, epoch: int, number: int) -> Iterator[None]:
     drawn = int(stream(f"augmentation {epoch}/{number}", seed).integers(2**32))
     random.seed(drawn)
     np.random.seed(drawn)
-    torch.random.default_generator.manual_seed(drawn)
+    torch.default_generator.manual_seed(drawn)
     try:
         yield
     finally:

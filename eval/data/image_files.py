@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,6 @@ from eval.data.hub import load_hub_split
 from eval.data.pictures import Pictures, of_pixels
 from eval.errors import UserError
 from eval.paths import local_dir
-from eval.torchvision_repair import ensure_torchvision
-
-ensure_torchvision()
-
-from torchvision.datasets import CIFAR10, CIFAR100, ImageFolder  # noqa: E402
 
 __all__ = [
     "checkout_pictures",
@@ -34,7 +28,8 @@ __all__ = [
     "package_pictures",
 ]
 
-_CIFAR = {"cifar10": CIFAR10, "cifar100": CIFAR100}
+_CIFAR = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+"""The folders in which torchvision reads them."""
 _SIDE = 32
 _TESTED = 5
 """Every fifth of scikit-learn's digits is a test picture."""
@@ -67,16 +62,13 @@ def local_pictures(name: str, repository: str, split: str) -> Pictures:
     folder = _local_folder(name, repository)
     if folder == local_dir() / repository:
         return hub_pictures(repository, None, "", split=split, source="local")
-    if name not in _CIFAR:
-        return _of_folders(name, repository, folder / ("val" if split == "test" else split))
-    try:
-        found: Any = _CIFAR[name](folder.parent, train=split == "train", download=False)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(
-            f"{folder} is not whole; unpack the release of {name} there again, or use --source hub"
-        ) from error
+    # Imported here: torchvision takes seconds to import, and most runs have no images.
+    from eval.data.torchvision_files import cifar_pictures, folder_pictures
+
     origin = f"{local_identity(name, repository)} {split}"
-    return of_pixels(found.data, np.array(found.targets), origin=origin)
+    if name in _CIFAR:
+        return cifar_pictures(name, folder, split, origin=origin)
+    return folder_pictures(name, folder / ("val" if split == "test" else split), origin=origin)
 
 
 @cache
@@ -125,24 +117,8 @@ def checkout_pictures(split: str) -> Pictures:
 
 def _local_folder(name: str, repository: str) -> Path:
     """Return where a local data set lies."""
-    own = _CIFAR[name].base_folder if name in _CIFAR else name
+    own = _CIFAR.get(name, name)
     for folder in (local_dir() / own, local_dir() / repository):
         if folder.is_dir():
             return folder
     raise UserError(f"{local_dir()} has neither {own}, as torchvision reads it, nor {repository}")
-
-
-def _of_folders(name: str, repository: str, folder: Path) -> Pictures:
-    try:
-        found = ImageFolder(str(folder))
-    except (FileNotFoundError, OSError) as error:
-        raise UserError(
-            f"{folder} has no folder of pictures for each class ({error}); {name} is read from "
-            f"{name}/train and {name}/val"
-        ) from error
-    return Pictures(
-        origin=f"{local_identity(name, repository)} {folder.name}",
-        read=lambda row: found.loader(found.samples[row][0]),
-        rows_N=np.arange(len(found.samples)),
-        labels_N=np.array(found.targets, dtype=np.int64),
-    )

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from eval.spec import Experiment, Optimization, Suite
 from eval.suites.budget import layer_tokens, three_arms
-from eval.vision import vit
+from eval.vits import vit
 from rltd_core import KeptLength
 
 __all__ = ["image_arms", "scaled_ramp", "vit_finetune_smoke", "vit_pretrain_smoke"]

@@ -24,7 +24,8 @@ from eval.record import Measurement
 from eval.spec import Experiment
 from eval.tasks.task import Batch, Findings
 from eval.train import batch_order
-from eval.vision import image_size, save_vit
+from eval.vision import save_vit
+from eval.vits import image_size
 
 __all__ = ["AugmentedExamples", "ImageTask"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from eval.spec import Experiment
 from eval.tasks import language
 from eval.tasks.classification import ClassificationTask
-from eval.tasks.images import ImageTask
 from eval.tasks.masked import MaskedTask
 from eval.tasks.task import Task
 
@@ -20,7 +19,7 @@ def task_of(experiment: Experiment, seed: int) -> Task:
     if experiment.objective == "labels":
         return ClassificationTask(experiment)
     if experiment.objective == "images":
-        return ImageTask(experiment, seed)
+        return _of_images(experiment, seed)
     if experiment.objective == "masked":
         return MaskedTask(experiment, seed)
     return language.LanguageTask(experiment)
@@ -34,8 +33,14 @@ def prepare(experiment: Experiment) -> None:
     if experiment.objective == "labels":
         ClassificationTask(experiment)
     elif experiment.objective == "images":
-        ImageTask(experiment, seed=0)
+        _of_images(experiment, seed=0)
     elif experiment.objective == "masked":
         MaskedTask(experiment, seed=0)
     else:
         language.prepare(experiment)
+
+
+def _of_images(experiment: Experiment, seed: int) -> Task:
+    from eval.tasks.images import ImageTask  # timm takes seconds to import
+
+    return ImageTask(experiment, seed)

@@ -25,7 +25,8 @@ from eval.suites import suite
 from eval.suites.budget import layer_tokens
 from eval.suites.vit_finetune import image_arms, scaled_ramp
 from eval.tasks.images import ImageTask
-from eval.vision import VITS, save_vit, vit, vit_identity, vit_of
+from eval.vision import save_vit, vit_of
+from eval.vits import VITS, vit, vit_identity
 from rltd_core import RandomLTD
 
 TOY = suite("vit_pretrain", "smoke").arms[0]
