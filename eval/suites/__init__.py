@@ -25,7 +25,7 @@ from eval.suites.gpt_pretrain_pilots import (
     gpt_pretrain_spread,
     gpt_pretrain_spread_2,
 )
-from eval.suites.vit_finetune import vit_finetune_smoke, vit_pretrain_smoke
+from eval.suites.vit import VIT_SUITES
 
 __all__ = ["HEADLINE", "SUITES", "Declared", "suite"]
 
@@ -82,15 +82,9 @@ SUITES: dict[str, Declared] = {
             "paper": bert_pretrain_paper,
         },
     ),
-    "vit_pretrain": Declared(
-        "What does the finetuning of images begin with?", {"smoke": vit_pretrain_smoke}
-    ),
-    "vit_finetune": Declared(
-        "Does a vision transformer finetuned with random-LTD reach the same accuracy?",
-        {"smoke": vit_finetune_smoke},
-    ),
     **PILOT_SUITES,
     **TRANSFER_SUITES,
+    **VIT_SUITES,
     **{
         name: Declared(QUESTION, {"paper": declared})
         for name, declared in FINETUNE_PAPER.items()
