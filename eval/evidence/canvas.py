@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,14 +20,26 @@ _STYLE = Path(__file__).with_name("figures.mplstyle")
 def canvas(
     *,
     columns: int = 1,
+    rows: int = 1,
     height: float | None = None,
+    heights: Sequence[float] | None = None,
+    sharex: bool = False,
     sharey: bool = False,
 ) -> Iterator[tuple[Figure, list[Axes]]]:
-    """Give a figure in the common style; it belongs to the caller, not to pyplot."""
+    """Give a figure in the common style; it belongs to the caller, not to pyplot.
+
+    `height` is the figure's, in inches, `heights` the proportions of its rows.
+    """
     with plt.style.context(_STYLE):
         width, usual = plt.rcParams["figure.figsize"]
         figure, axes = plt.subplots(
-            1, columns, figsize=(width, height or usual), sharey=sharey, squeeze=False
+            rows,
+            columns,
+            figsize=(width, height or usual),
+            height_ratios=heights,
+            sharex=sharex,
+            sharey=sharey,
+            squeeze=False,
         )
         try:
             yield figure, list(axes.flat)

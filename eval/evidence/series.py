@@ -15,7 +15,7 @@ from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT, interval, paired
 from eval.record import Record
 from eval.spec import Suite
 
-__all__ = ["MEAN", "curve_data", "schedule_data", "verdict_data"]
+__all__ = ["MEAN", "curve_data", "read_curve", "schedule_data", "verdict_data"]
 
 MEAN = "mean"
 """In the place of a seed: the mean over the seeds."""
@@ -30,7 +30,9 @@ def curve_data(suite: Suite, records: Sequence[Record], store: Path) -> pd.DataF
     numbers = ["step", "layer_tokens", "wall_s", "val_nll"]
     frames = []
     for arm, runs in _drawn(records).items():
-        curves = [_curve(store, r).dropna(subset="val_nll").filter(numbers) for r in runs.values()]
+        curves = [
+            read_curve(store, r).dropna(subset="val_nll").filter(numbers) for r in runs.values()
+        ]
         for seed, curve in [*zip(map(str, runs), curves), (MEAN, _mean(curves))]:
             frames.append(curve.assign(arm=arm, n=len(runs), seed=seed))
     return _table(frames, records, ["arm", "n", "seed", *numbers])
@@ -41,7 +43,7 @@ def schedule_data(suite: Suite, records: Sequence[Record], store: Path) -> pd.Da
     frames = []
     for arm, runs in _drawn(records).items():
         seed, record = next(iter(runs.items()))
-        curve = _curve(store, record).dropna(subset=["kept", "lr"])
+        curve = read_curve(store, record).dropna(subset=["kept", "lr"])
         frames.append(curve.assign(arm=arm, seed=seed, kept=curve["kept"].astype("int64")))
     return _table(frames, records, ["arm", "seed", "step", "kept", "lr"])
 
@@ -68,7 +70,11 @@ def _drawn(records: Sequence[Record]) -> dict[str, dict[int, Record]]:
     return {arm: runs[arm] for arm in arm_looks(runs)}
 
 
-def _curve(store: Path, record: Record) -> pd.DataFrame:
+def read_curve(store: Path, record: Record) -> pd.DataFrame:
+    """Return a run's curve.
+
+    Raises: UserError if its file is gone.
+    """
     path = store / (record.curve or "")
     if not path.is_file():
         raise UserError(f"the curve {path} of run {record.key} is missing; restore it from git")

@@ -1,0 +1,133 @@
+"""Figures of images: accuracy while the kept length grows, beside the authors', and its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+from eval.evidence.arms import Arm, arm_looks
+from eval.evidence.canvas import canvas
+from eval.evidence.series import MEAN
+from eval.evidence.stats import BASELINE, TREATMENT
+from eval.evidence.vit_series import AUTHORS, accuracy_data, cost_data, recovery_data
+from eval.record import Record
+from eval.spec import Suite
+
+__all__ = ["plot_accuracy", "plot_cost", "plot_recovery"]
+
+_THRESHOLD = 0.8
+"""The kept fraction below which the authors' model does poorly on all tokens."""
+_AUTHORS = Arm(label="the authors' random-LTD", color="#111111", dash=(1.2, 1.2))
+
+
+def plot_accuracy(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
+    """Draw held-out accuracy over the steps, above the tokens that each arm keeps."""
+    data = accuracy_data(suite, records, store)
+    looks = arm_looks(data["arm"].unique())
+    with canvas(rows=2, height=5.2, heights=(2.2, 1), sharex=True) as (figure, (above, below)):
+        for (arm, seed), curve in _groups(data, "arm", "seed"):
+            _line(above, curve["step"], curve["accuracy"], looks[arm], thin=seed != MEAN)
+            if seed == MEAN:
+                _line(below, curve["step"], curve["kept_frac"], looks[arm])
+        above.set_ylabel("held-out accuracy\n(all tokens)")
+        below.set(xlabel="optimizer step", ylabel="kept in the\nmiddle layers", ylim=(0, 1.05))
+        for axes in (above, below):
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _title(figure, f"{_where(suite)}: mean over seeds (thick) and each seed (thin)")
+        _legend(figure, looks.values())
+    return figure
+
+
+def plot_recovery(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
+    """Draw our accuracy over the authors', against the kept fraction and against the run."""
+    data = recovery_data(suite, records, store)
+    looks = arm_looks([BASELINE, TREATMENT]) | {AUTHORS: _AUTHORS}
+    with canvas(columns=2, sharey=True, height=3.8) as (figure, (left, right)):
+        for (arm,), rows in _groups(data, "arm"):
+            if arm != BASELINE:
+                _marked(left, rows["kept_frac"], rows["accuracy"], looks[arm])
+            _marked(right, rows["run"], rows["accuracy"], looks[arm])
+        left.axvline(_THRESHOLD, color="#999999", linewidth=1, linestyle=(0, (3, 2)))
+        left.set(xlabel="kept length / length", ylabel="accuracy, all tokens", ylim=(0, 1.02))
+        left.set_title("while the kept length grows")
+        right.set(xlabel="part of the run that is done")
+        right.set_title("over the run")
+        for axis in (left.xaxis, right.xaxis, left.yaxis):
+            axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _title(figure, f"{_where(suite)}, mean over seeds, beside the authors' run on CIFAR-10")
+        _legend(figure, looks.values())
+    return figure
+
+
+def plot_cost(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
+    """Draw every arm's accuracy against the FLOPs that it saves, paired with the baseline."""
+    data = cost_data(suite, records, store)
+    looks = arm_looks(data["arm"].unique())
+    with canvas(height=3.6) as (figure, (axes,)):
+        axes.axhline(0, color="#777777", linewidth=1)
+        if suite.margin is not None:
+            axes.axhspan(-suite.margin, 0, color="#f0f0f0", zorder=0)
+        for place, ((arm,), rows) in enumerate(_groups(data, "arm")):
+            _cost(axes, rows, looks[arm].color, place - (len(looks) - 1) / 2)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        axes.set_xlabel("FLOPs of training saved (arms of one cost side by side)")
+        axes.set_ylabel("accuracy against the baseline\n(fraction)")
+        many = "each seed (small), mean and 90 % Student-t interval; shaded: the margin"
+        _title(figure, f"{_where(suite)}: {many}")
+        handles = [Line2D([], [], color=k.color, marker="o", label=k.label) for k in looks.values()]
+        figure.legend(handles=handles, loc="outside lower left", ncols=3)
+    return figure
+
+
+def _cost(axes: Axes, rows: pd.DataFrame, color: str, place: float) -> None:
+    """Draw an arm, moved sideways by its place: several arms save the same."""
+    x = rows["flop_saving_frac"].iloc[0] + 0.0012 * place
+    seeds, means = rows.query("seed != @MEAN"), rows.query("seed == @MEAN")
+    axes.scatter([x] * len(seeds), seeds["difference"], s=12, color=color, alpha=0.5, linewidths=0)
+    if len(means):
+        axes.vlines(x, means["low"], means["high"], color=color, linewidth=2.5)
+        axes.scatter([x], means["difference"], s=40, color=color, zorder=3)
+
+
+def _line(axes: Axes, x: Any, y: Any, look: Arm, *, thin: bool = False) -> None:
+    (line,) = axes.plot(x, y, color=look.color, zorder=3)
+    if thin:
+        line.set(linewidth=0.7, alpha=0.3, zorder=2)
+    elif look.dash:
+        line.set_dashes(look.dash)
+
+
+def _marked(axes: Axes, x: Any, y: Any, look: Arm) -> None:
+    (line,) = axes.plot(x, y, color=look.color, marker="o", markersize=4, linewidth=1.6)
+    if look.dash:
+        line.set_dashes(look.dash)
+
+
+def _groups(data: pd.DataFrame, *names: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    groups: Any = data.groupby(list(names), sort=False)
+    return list(groups)
+
+
+def _where(suite: Suite) -> str:
+    return f"{suite.name}, tier {suite.arms[0].tier}"
+
+
+def _title(figure: Figure, text: str) -> None:
+    figure.suptitle(text, x=0.01, ha="left", fontsize=10, color="#222222")
+
+
+def _legend(figure: Figure, looks: Any) -> None:
+    handles = []
+    for look in looks:
+        handle = Line2D([], [], color=look.color, label=look.label)
+        if look.dash:
+            handle.set_dashes(look.dash)
+        handles.append(handle)
+    figure.legend(handles=handles, loc="outside lower left", ncols=3)
