@@ -107,7 +107,8 @@ def glue_average(parts: Sequence[Part]) -> Average | str:
     wanted = _AVERAGED.get(tier, ())
     lacking = [task_label(name, tier) for name in wanted if name not in here]
     if lacking or not wanted:
-        return f"No average: there are no records of {', '.join(lacking) or 'its columns'} yet."
+        columns = ", ".join(lacking) or "its columns"
+        return f"No average: there are no records with GLUE's own training rows of {columns} yet."
     scores = [columns_of(here[name], arm) for name in wanted for arm in JUDGED]
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in scores)))
     if len(seeds) < 2:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from eval.evidence.anchors import load_anchors
 from eval.evidence.formatting import percent, to_markdown
 from eval.evidence.glue import PREFIX, Average, glue_average, point_differences, task_label
 from eval.evidence.grid import finished, value_of
@@ -15,9 +16,11 @@ from eval.evidence.pages import Part
 from eval.evidence.paper import load_reported
 from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT, Interval, interval, judge
 from eval.evidence.tables import suite_table
+from eval.paths import RESULTS
 
 __all__ = ["beside_paper", "glue_headline", "glue_markdown", "glue_page"]
 
+_ANCHORS = RESULTS / "glue_anchors.csv"
 _SCORE = {"accuracy": "accuracy", "matthews_correlation": "Matthews", "spearman": "Spearman"}
 _LEFT_OUT = {
     "cpu": "Left out of it: MNLI (two columns), QQP and QNLI, whose training rows come in no "
@@ -58,7 +61,7 @@ def glue_markdown(parts: Sequence[Part]) -> str:
     )
     gaps = [f"Incomplete: {gap}.\n" for part in parts for gap in part.gaps]
     table = to_markdown(pd.DataFrame(rows))
-    return "\n".join([*gaps, told, table, f"{note}\n", *_limits(parts), ""])
+    return "\n".join([*gaps, told, table, f"{note}\n", *_limits(parts), *_larger(parts), ""])
 
 
 def beside_paper() -> str:
@@ -87,6 +90,20 @@ def _limits(parts: Sequence[Part]) -> list[str]:
     return [
         f"- {caveat}" if len(labels) == len(parts) else f"- {', '.join(labels)}: {caveat}"
         for caveat, labels in tasks.items()
+    ]
+
+
+def _larger(parts: Sequence[Part]) -> list[str]:
+    """Return the published scores of the model that the small tier's is cut from, on its tasks."""
+    names = [part.suite.name.removeprefix(PREFIX).removesuffix("_full") for part in parts]
+    found = [anchor for anchor in load_anchors(_ANCHORS) if anchor.task in names]
+    if not found or parts[0].suite.arms[0].model != "minilm-l6":
+        return []
+    scores = ", ".join(f"{task_label(a.task, 'paper')} {a.value:g}" for a in found)
+    return [
+        f"- Plausible? The {found[0].locator}, has {scores}, of a model of twelve layers; ours has "
+        "every second one of them, and was finetuned for sentence embeddings in between. No "
+        "published scores of ours were found."
     ]
 
 

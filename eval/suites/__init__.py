@@ -91,7 +91,13 @@ SUITES: dict[str, Declared] = {
         if name != "gpt_finetune"
     },
 }
-HEADLINE = ("gpt_pretrain", "gpt_finetune", "bert_pretrain", "bert_pretrain_sst2")
+HEADLINE = (
+    "gpt_pretrain",
+    "gpt_finetune",
+    "bert_pretrain",
+    "bert_pretrain_sst2",
+    "bert_glue_sst2",
+)
 """The suites that `./rltd reproduce` runs."""
 
 

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from eval.evidence.anchors import load_anchors
 from eval.evidence.canvas import save
 from eval.evidence.glue import Average, committed_glue, glue_average, glue_data, glue_parts
 from eval.evidence.glue_page import glue_headline, glue_markdown, glue_page
@@ -18,6 +19,7 @@ from eval.evidence.glue_plots import plot_glue
 from eval.evidence.intervals import interval
 from eval.evidence.pages import Part, part_of
 from eval.evidence.report import build, with_headline
+from eval.paths import RESULTS
 from eval.record import Measurement, Record
 from eval.spec import Suite, Tier
 from eval.suites import suite as declared_suite
@@ -139,7 +141,7 @@ def test_there_is_no_average_without_one_of_its_columns(
     parts: list[Part], lost: str, title: str
 ) -> None:
     rest = [p for p in parts if p.suite.name != f"bert_glue_{lost}"]
-    told = f"No average: there are no records of {title} yet."
+    told = f"No average: there are no records with GLUE's own training rows of {title} yet."
     assert glue_average(rest) == told
     assert told in glue_markdown(rest)
     assert "average of" not in glue_markdown(rest)
@@ -239,3 +241,18 @@ def test_the_report_writes_the_page_and_the_readmes_block(
     assert [p.suite for p in found] == [p.suite for p in parts]
     assert glue_page(found) == glue_page(parts)
     assert committed_glue("paper", tmp_path / "store") == []
+
+
+def test_the_page_of_the_small_encoder_names_the_published_scores_of_its_tasks() -> None:
+    here = [part("sst2"), part("snli"), part("rte")]
+    (line,) = (line for line in glue_markdown(here).splitlines() if "Plausible?" in line)
+    assert "model card of microsoft/MiniLM-L12-H384-uncased" in line
+    assert "SST-2 93, RTE 73.3, of" in line
+    assert "Plausible?" not in glue_markdown([part("snli")])
+    assert "Plausible?" not in glue_markdown([part("sst2", "paper")])
+
+
+def test_the_published_scores_are_of_glue_tasks() -> None:
+    found = load_anchors(RESULTS / "glue_anchors.csv")
+    assert {anchor.task for anchor in found} <= {"sst2", "cola", "rte", "mrpc"}
+    assert all(anchor.unit == "points" and 50 < anchor.value < 100 for anchor in found)
