@@ -32,6 +32,8 @@ FULL_HIGHER, HIGHER = "baseline_higher_peak", "random_ltd_higher_peak"
 PADDING, CLS = "random_ltd_padding_aware", "random_ltd_cls"
 FULL_DROPOUT, DROPOUT = "baseline_dropout", "random_ltd_dropout"
 UNTRAINED = "no_pretraining"
+CLASS_TOKEN, CONSTANT = "random_ltd_class_token", "random_ltd_constant"
+PATCH_DROP = "patch_drop"
 
 CONTRASTS = (
     (TREATMENT, BASELINE, "the method as a whole"),
@@ -45,6 +47,9 @@ CONTRASTS = (
     (HIGHER, TREATMENT, "a higher peak rate, with random-LTD"),
     (PADDING, TREATMENT, "leaving padding out of the draw while real tokens last"),
     (CLS, TREATMENT, "never dropping [CLS]"),
+    (CLASS_TOKEN, TREATMENT, "never dropping the class token"),
+    (TREATMENT, CONSTANT, "a kept length that grows, in place of a constant one"),
+    (TREATMENT, PATCH_DROP, "random-LTD in place of patch dropout"),
     (DROPOUT, FULL_DROPOUT, "the method, both with dropout"),
     (FULL_DROPOUT, BASELINE, "dropout, nothing dropped by random-LTD"),
     (DROPOUT, TREATMENT, "dropout, with random-LTD"),
@@ -59,6 +64,9 @@ _IN_SHORT = {
     (HIGHER, FULL_HIGHER): "the method, both with the higher peak rate",
     (PADDING, TREATMENT): "leaving padding out of the draw",
     (CLS, TREATMENT): "never dropping [CLS]",
+    (CLASS_TOKEN, TREATMENT): "never dropping the class token",
+    (TREATMENT, CONSTANT): "a kept length that grows, in place of a constant one",
+    (TREATMENT, PATCH_DROP): "random-LTD in place of patch dropout",
     (DROPOUT, FULL_DROPOUT): "the method, both with dropout",
     (BASELINE, UNTRAINED): "pretraining at all",
 }

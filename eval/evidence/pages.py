@@ -109,9 +109,12 @@ def headline(parts: Sequence[Part]) -> str:
     claims = [c for c in load_claims() if c.suite == name]
     lines = [f"The claim: {c.claim} ({c.paper}; read in: {c.locator}).\n" for c in claims]
     lines += [line for part in parts for line in _answer(part)]
+    kind, what = "curves", "validation loss"
+    if parts[0].suite.arms[0].objective == "images":
+        kind, what = "accuracy", "accuracy"
     figures = [
-        f"![{name}, tier {part.tier}: validation loss of every arm]"
-        f"(results/summary/{name}-{part.tier}-curves.svg)\n"
+        f"![{name}, tier {part.tier}: {what} of every arm]"
+        f"(results/summary/{name}-{part.tier}-{kind}.svg)\n"
         for part in parts
     ]
     figures += [time for part in parts if (time := time_sentence(part.tier, part.records))]

@@ -30,6 +30,8 @@ from eval.evidence.plots import (
     verdict_data,
 )
 from eval.evidence.tables import suite_table
+from eval.evidence.vit_plots import plot_accuracy, plot_cost, plot_recovery
+from eval.evidence.vit_series import accuracy_data, cost_data, recovery_data
 from eval.evidence.zero_shot import has_tasks
 from eval.evidence.zero_shot_plots import bars_data, plot_zero_shot
 from eval.model_eval.records import load_scores
@@ -43,6 +45,9 @@ __all__ = ["Report", "build", "stale", "with_headline", "yours"]
 _TIERS: tuple[Tier, ...] = ("paper", "gpu", "cpu", "smoke")
 _FIGURES = {
     "verdict": (plot_verdict, verdict_data, "Paired differences against the margin"),
+    "accuracy": (plot_accuracy, accuracy_data, "Accuracy of all tokens, and the kept length"),
+    "recovery": (plot_recovery, recovery_data, "Accuracy beside the authors' run"),
+    "cost": (plot_cost, cost_data, "Accuracy against the compute that is saved"),
     "curves": (plot_curves, curve_data, "Validation loss against compute and against time"),
     "schedule": (plot_schedule, schedule_data, "Kept length and learning rate"),
     "layer-token": (plot_layer_token, schedule_data, "Learning rate and kept length on one axis"),
@@ -50,7 +55,12 @@ _FIGURES = {
 }
 _ONLY_IF: dict[str, Callable[[Part], bool]] = {
     "verdict": lambda part: part.suite.margin is not None,
-    "schedule": lambda part: part.suite.margin is not None and _drops(part),
+    "accuracy": lambda part: _drops_images(part),
+    "recovery": lambda part: _drops_images(part),
+    "cost": lambda part: _drops_images(part),
+    "schedule": lambda part: (
+        part.suite.margin is not None and _drops(part) and not _drops_images(part)
+    ),
     "layer-token": lambda part: has_layer_token(part.records) and _drops(part),
     "zero-shot": lambda part: has_tasks(part.records),
 }
@@ -228,6 +238,11 @@ def _drops(part: Part) -> bool:
     """Whether a run drops tokens: where none does, all arms have one schedule."""
     kept = [record.experiment.kept for record in part.records]
     return any(k.start < k.full for k in kept)
+
+
+def _drops_images(part: Part) -> bool:
+    e = part.suite.arms[0]
+    return e.objective == "images" and part.suite.margin is not None and _drops(part)
 
 
 def _publish(made: Path, to: Path) -> tuple[Path, ...]:

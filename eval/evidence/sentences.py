@@ -8,7 +8,7 @@ from statistics import median
 from eval.data.glue_tasks import glue_task
 from eval.evidence.arms import arm_looks
 from eval.evidence.formatting import percent
-from eval.evidence.stats import BASELINE
+from eval.evidence.stats import BASELINE, TREATMENT
 from eval.record import Record
 from eval.spec import Suite
 
@@ -34,9 +34,11 @@ def size_sentence(suite: Suite) -> str:
     A pilot, which has no margin, tries several rates: all are named.
     """
     e = suite.arms[0]
-    tried = suite.arms if suite.margin is None else suite.arms[:1]
+    pilot = suite.margin is None
+    tried = suite.arms if pilot else suite.arms[:1]
     rates = " or ".join(f"{lr:g}" for lr in sorted({a.optimization.peak_lr for a in tried}))
-    ramps = sorted({a.kept for a in suite.arms if a.kept.ramp}, key=lambda k: (k.ramp, k.start))
+    ramped = [a.kept for a in suite.arms if a.kept.ramp and (pilot or a.arm == TREATMENT)]
+    ramps = sorted(set(ramped), key=lambda k: (k.ramp, k.start))
     kept = " or ".join(f"{k.start} to {k.full} over {k.ramp} {k.unit}" for k in ramps)
     dropped = f"; random-LTD keeps {kept}" if kept else ""
     padded = ", padding included" if e.objective == "labels" else ""

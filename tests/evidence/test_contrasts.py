@@ -32,6 +32,9 @@ BETTER = {
     "random_ltd_higher_peak": 0.035,
     "random_ltd_padding_aware": 0.045,
     "random_ltd_cls": 0.025,
+    "random_ltd_class_token": 0.028,
+    "random_ltd_constant": 0.012,
+    "patch_drop": -0.020,
     "baseline_dropout": -0.040,
     "random_ltd_dropout": -0.005,
     "no_pretraining": -0.200,
@@ -69,7 +72,7 @@ def test_each_row_is_a_paired_difference_of_two_arms() -> None:
     suite, records = evidence()
     table = contrast_table(suite, records)
     assert list(table.columns) == ["difference", "effect of", "n", COLUMN]
-    assert len(table) == len(CONTRASTS) == 15
+    assert len(table) == len(CONTRASTS) == 18
     for row, (arm, against, meaning) in zip(table.to_dict("records"), CONTRASTS, strict=True):
         assert row["difference"] == f"{ARMS[arm].label} - {ARMS[against].label}"
         assert row["effect of"] == meaning
@@ -128,6 +131,9 @@ def test_the_sentence_says_what_the_rate_and_its_curve_change() -> None:
         (STEP_LR, "baseline"),
         ("random_ltd_padding_aware", "random_ltd"),
         ("random_ltd_cls", "random_ltd"),
+        ("random_ltd_class_token", "random_ltd"),
+        ("random_ltd", "random_ltd_constant"),
+        ("random_ltd", "patch_drop"),
         ("random_ltd_dropout", "baseline_dropout"),
         ("baseline", "no_pretraining"),
     ):
@@ -145,7 +151,7 @@ def test_arms_without_a_run_have_no_row() -> None:
     suite, records = evidence()
     kept = [r for r in records if r.experiment.arm != "random_ltd_equal_layer_tokens"]
     assert has_contrasts(kept)
-    assert len(contrast_table(suite, kept)) == 14
+    assert len(contrast_table(suite, kept)) == 17
 
 
 def test_the_three_arms_of_the_verdict_leave_nothing_to_take_apart() -> None:

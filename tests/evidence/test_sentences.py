@@ -45,4 +45,7 @@ def test_time_saved_is_told_of_runs_that_differ_in_more_than_what_they_begin_wit
     assert "random-LTD" in time_sentence("cpu", make_records(declared))
     first = make_experiment("random_ltd", objective="masked")
     begun = [replace(e, objective="labels", pretrained=first) for e in declared.arms]
+    assert "random-LTD" in time_sentence("cpu", make_records(replace(declared, arms=tuple(begun))))
+    firsts = [make_experiment(e.arm, objective="masked") for e in declared.arms]
+    begun = [replace(e, pretrained=first) for e, first in zip(begun, firsts)]
     assert time_sentence("cpu", make_records(replace(declared, arms=tuple(begun)))) == ""
