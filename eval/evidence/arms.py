@@ -38,12 +38,12 @@ ARMS = {
     "baseline_dropout": Arm(label="baseline, dropout", color="#999933", dash=(4, 1.5)),
     "random_ltd_dropout": Arm(label="random-LTD, dropout", color="#332288", dash=(1.2, 1.2)),
     "random_ltd_class_token": Arm(
-        label="random-LTD, class token kept", color="#44aa99", dash=(1.2, 1.2)
+        label="random-LTD, class token kept", color="#6699cc", dash=(1.2, 1.2)
     ),
     "random_ltd_constant": Arm(
-        label="random-LTD, constant kept length", color="#cc79a7", dash=(6, 1, 1, 1)
+        label="random-LTD, constant kept length", color="#994455", dash=(6, 1, 1, 1)
     ),
-    "patch_drop": Arm(label="patch dropout", color="#e69f00", dash=(4, 1.5)),
+    "patch_drop": Arm(label="patch dropout", color="#ddaa33", dash=(4, 1.5)),
     "no_pretraining": Arm(label="no pretraining", color="#e69f00", dash=(1.2, 1.2)),
 }
 """Colours of Okabe and Ito, and of Paul Tol, which colour-blind readers tell apart."""
