@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -189,6 +190,7 @@ class TrainingRun:
             _InOrder(self._task.examples, self._order, done),
             batch_size=self.experiment.batch // self.experiment.accumulation,
             generator=torch.Generator(),  # else the loader draws from the global one
+            **self._loading(),
         )
         step: list[Batch] = []
         for batch in self._accelerator.prepare(loader):
@@ -196,6 +198,13 @@ class TrainingRun:
             if len(step) == self.experiment.accumulation:
                 yield step
                 step = []
+
+    def _loading(self) -> dict[str, Any]:
+        """Let other processes read and change the images of a GPU; what they draw is the same."""
+        if self.experiment.objective != "images" or self._accelerator.device.type == "cpu":
+            return {}
+        workers = max(1, min(8, (os.cpu_count() or 1) // num_processes()))
+        return {"num_workers": workers, "multiprocessing_context": "fork"}
 
     def _point(
         self, *, train_loss: float | None = None, lr: float | None = None, kept: int | None = None

@@ -122,7 +122,7 @@ _IMAGENET = Recipe(
     peak_lr=5e-5,
     weight_decay=1e-4,
     shape="thirds",
-    ramp=KeptLength(start=66, full=197, ramp_steps=56056),
+    ramp=KeptLength(start=66, full=197, ramp_steps=56056, quantum=1),
 )
 _CAVEATS = (
     "Weights: timm's, pretrained on ImageNet-21k and already finetuned on ImageNet-1k, as the "
