@@ -72,6 +72,7 @@ class Pool:
         self._threads = max(1, cores // self._workers) if gpu else 1
         self._waiting, self._active, self._done = list(jobs), list[Job](), list[Job]()
         self._failed: list[str] = []
+        self._several = len({job.experiment.suite for job in jobs}) > 1
         self._store = store
         self._tensorboard = OUT / "tensorboard" if tensorboard else None
 
@@ -140,19 +141,26 @@ class Pool:
             if status == DONE:
                 shutil.rmtree(job.folder)
             elif status == INTERRUPTED:
-                self._failed.append(f"{job.title} was stopped from outside; run again to continue")
+                self._failed.append(
+                    f"{self._name(job)} was stopped from outside; run again to continue"
+                )
             elif status != FAILED:
                 log = job.folder / "log.txt"
-                self._failed.append(f"{job.title} died ({job.log_tail()}); see {log}")
+                self._failed.append(f"{self._name(job)} died ({job.log_tail()}); see {log}")
             else:
-                self._failed.append(f"{job.title}: {job.log_tail()}")
+                self._failed.append(f"{self._name(job)}: {job.log_tail()}")
+
+    def _name(self, job: Job) -> str:
+        """Return the run in a few words, with its suite where there are several."""
+        return f"{job.experiment.suite} {job.title}" if self._several else job.title
 
     def _show(self, bar: tqdm) -> None:
         finished = sum(job.experiment.steps for job in self._done)
         states = [(job, *job.progress()) for job in self._active]
         bar.n = finished + sum(step for _, step, _ in states)
         shown = [
-            f"{job.title} {step}/{job.experiment.steps}" + (f" loss {loss:.2f}" if loss else "")
+            f"{self._name(job)} {step}/{job.experiment.steps}"
+            + (f" loss {loss:.2f}" if loss else "")
             for job, step, loss in states
         ]
         bar.set_postfix_str(", ".join(shown), refresh=False)

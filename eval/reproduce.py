@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from statistics import fmean
 
 from eval.data.assets import ASSETS, Asset
 from eval.data.fetch import fetch, is_fetched
@@ -16,7 +17,7 @@ from eval.evidence.stats import JUDGED
 from eval.models import MODELS
 from eval.notebooks import execute_all
 from eval.paths import OUT, RESULTS, shown
-from eval.runner import plan, run_suite, stored
+from eval.runner import plan, run_suites, stored
 from eval.spec import Experiment, Suite, Tier
 from eval.suites import HEADLINE, suite
 
@@ -39,8 +40,8 @@ def reproduce(*, tier: Tier, everything: bool) -> int:
     for wanted in missing:
         print(f"fetching {wanted.name} ({wanted.size_bytes / 1e6:.0f} MB)", flush=True)
         fetch(wanted.name)
-    for each in suites:
-        run_suite(each, seeds=seeds[each.name])
+    for group in _groups(suites):
+        run_suites(group, seeds=seeds, title="the suites")
     print("executing the notebooks", flush=True)
     (first,) = {s.seeds[0] for s in suites}  # what the notebooks share
     parameters = {"tier": tier, "arms": () if everything else JUDGED, "retrain": True}
@@ -74,29 +75,43 @@ def _of_data(experiment: Experiment) -> set[str | None]:
     return {CORPORA[experiment.data].asset}
 
 
+def _groups(suites: Sequence[Suite]) -> list[list[Suite]]:
+    """Return the suites that can run side by side, the longest runs first: then no core waits long.
+
+    What begins with another run's weights comes second.
+    """
+    suites = sorted(suites, key=_core_s, reverse=True)
+    begins = [any(e.pretrained is not None for e in s.arms) for s in suites]
+    groups = [[s for s, later in zip(suites, begins) if later == wanted] for wanted in (0, 1)]
+    return [group for group in groups if group]
+
+
 def _announcement(
     suites: Sequence[Suite], seeds: dict[str, tuple[int, ...]], missing: Sequence[Asset]
 ) -> list[str]:
     megabytes = sum(a.size_bytes for a in missing) / 1e6
-    lines = [f"This fetches {megabytes:.0f} MB, then runs, side by side on {os.cpu_count()} cores:"]
-    for each in suites:
-        jobs = plan(each.arms, seeds[each.name], OUT)
-        total = len(each.arms) * len(seeds[each.name])
-        lines.append(
-            f"  {each.name} [{each.arms[0].tier}]: {len(jobs)} of {total} runs to do"
-            f"{_duration(each, len(jobs))}"
-        )
+    lines = [f"This fetches {megabytes:.0f} MB, then runs, side by side on {_cores()} cores:"]
+    minutes = 0.0
+    for group in _groups(suites):
+        todo = {s.name: len(plan(s.arms, seeds[s.name], OUT)) for s in group}
+        for s in group:
+            total = len(s.arms) * len(seeds[s.name])
+            lines.append(f"  {s.name} [{s.arms[0].tier}]: {todo[s.name]} of {total} runs to do")
+        # A minute to load and to save.
+        minutes += sum(todo[s.name] * (_core_s(s) / 60 + 1) for s in group) / _cores()
+    speed = "at the speed of the machine that made the records"
+    if any(_core_s(s) for s in suites):
+        lines.append(f"about {minutes:.0f} minutes in all {speed},")
     lines.append("then executes the notebooks and reports yours beside the committed records.")
     lines.append("Ctrl-C stops it; the same command continues.")
     return lines
 
 
-def _duration(each: Suite, num_jobs: int) -> str:
-    """Estimate from the committed records, which say what a run took of one core."""
-    records = [r for r in stored(RESULTS, each, each.seeds) if r.cost is not None]
-    seconds = [r.cost.train_cpu_s + r.cost.eval_wall_s for r in records if r.cost is not None]
-    if not seconds or not num_jobs:
-        return ""
-    rounds = -(-num_jobs // (os.cpu_count() or 1))
-    minutes = rounds * (sum(seconds) / len(seconds) + 60) / 60  # a minute to load and to save
-    return f", about {minutes:.0f} minutes at the speed of the machine that made the records"
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def _core_s(each: Suite) -> float:
+    """Return what a run took of one core, on average over the committed records; 0 without any."""
+    costs = [r.cost for r in stored(RESULTS, each, each.seeds) if r.cost is not None]
+    return fmean(cost.train_cpu_s + cost.eval_wall_s for cost in costs) if costs else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from eval.spec import Experiment, Suite
 from eval.starts import is_trained, pretrained_sha256, pretraining
 from eval.tasks.of import prepare
 
-__all__ = ["job_folder", "plan", "run", "run_suite", "stored"]
+__all__ = ["job_folder", "plan", "run", "run_suite", "run_suites", "stored"]
 
 _AGAIN = OUT / "pretraining"
 """Store of the runs that were only needed for their trained models."""
@@ -73,17 +73,22 @@ def run_suite(
     jobs = plan(experiments, seeds, store, retry_failed=retry_failed)
     if export:
         jobs = [replace(job, export=_export_folder(job)) for job in jobs]
-    if jobs:
-        torch.set_num_threads(1)
-    lost = _pretrain(_pretraining(jobs), workers)
-    if jobs := [job for job in jobs if _can_begin(job)]:
-        if store == RESULTS:
-            _require_recorded(jobs)
-        _prepare(jobs)
-        Pool(jobs, store=store, workers=workers, tensorboard=tensorboard).run(suite.name)
-    if lost:
-        raise UserError(f"what begins with these could not run: {lost}")
+    _carry_out(jobs, store, suite.name, workers=workers, tensorboard=tensorboard)
     return [_finished(store, e, seed) for e in experiments for seed in seeds]
+
+
+def run_suites(suites: Sequence[Suite], *, seeds: Mapping[str, Sequence[int]], title: str) -> None:
+    """Train what `out/` lacks of several suites, side by side, begun in the order they are in.
+
+    So no core waits for the last run of each suite. `seeds` are by the suites' names.
+
+    Raises: as `run_suite`.
+    """
+    _carry_out([job for s in suites for job in plan(s.arms, seeds[s.name], OUT)], OUT, title)
+    for each in suites:
+        for experiment in each.arms:
+            for seed in seeds[each.name]:
+                _finished(OUT, experiment, seed)
 
 
 def plan(
@@ -103,6 +108,27 @@ def plan(
                 continue
             jobs.append(Job(experiment, seed, job_folder(store, experiment, seed, key)))
     return jobs
+
+
+def _carry_out(
+    jobs: list[Job],
+    store: Path,
+    title: str,
+    *,
+    workers: int | None = None,
+    tensorboard: bool = False,
+) -> None:
+    """Do the jobs, and first what they begin with."""
+    if jobs:
+        torch.set_num_threads(1)
+    lost = _pretrain(_pretraining(jobs), workers)
+    if jobs := [job for job in jobs if _can_begin(job)]:
+        if store == RESULTS:
+            _require_recorded(jobs)
+        _prepare(jobs)
+        Pool(jobs, store=store, workers=workers, tensorboard=tensorboard).run(title)
+    if lost:
+        raise UserError(f"what begins with these could not run: {lost}")
 
 
 def _pretraining(jobs: Sequence[Job]) -> list[Job]:

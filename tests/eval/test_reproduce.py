@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import pytest
 
 from eval import reproduce
+from eval.paths import RESULTS
+from eval.record import load_records
 from eval.reproduce import packages_of
 from eval.spec import Suite
 from eval.suites import HEADLINE, suite
@@ -49,6 +53,8 @@ class Asked:
 
     runs: dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
     """Suite -> arms and seeds."""
+    together: list[list[str]]
+    """The suites that ran side by side."""
     parameters: dict[str, Any]
     """Of the notebooks."""
 
@@ -56,13 +62,15 @@ class Asked:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """Watch the main job, which then neither fetches nor trains."""
-    found = Asked({}, {})
+    found = Asked({}, [], {})
 
-    def run_suite(declared: Suite, *, seeds: tuple[int, ...]) -> None:
-        found.runs[declared.name] = tuple(e.arm for e in declared.arms), tuple(seeds)
+    def run_suites(suites: list[Suite], *, seeds: dict[str, tuple[int, ...]], title: str) -> None:
+        found.together.append([declared.name for declared in suites])
+        for declared in suites:
+            found.runs[declared.name] = tuple(e.arm for e in declared.arms), seeds[declared.name]
 
     monkeypatch.setattr(reproduce, "is_fetched", lambda asset: True)
-    monkeypatch.setattr(reproduce, "run_suite", run_suite)
+    monkeypatch.setattr(reproduce, "run_suites", run_suites)
     monkeypatch.setattr(
         reproduce, "execute_all", lambda to, parameters: found.parameters.update(parameters) or []
     )
@@ -83,3 +91,28 @@ def test_with_everything_it_runs_all_seeds_of_all_arms(asked: Asked) -> None:
         declared = suite(name)
         assert asked.runs[name] == (tuple(e.arm for e in declared.arms), declared.seeds)
     assert asked.parameters == {"tier": "cpu", "arms": (), "seeds": None, "retrain": True}
+
+
+def test_what_begins_with_others_weights_comes_second_and_long_runs_first(asked: Asked) -> None:
+    reproduce.reproduce(tier="cpu", everything=False)
+    first, then = asked.together
+    assert then == ["bert_pretrain_sst2"]
+    assert sorted([*first, *then]) == sorted(HEADLINE)
+    took = []
+    for name in first:
+        costs = [r.cost for r in load_records(RESULTS, name) if r.experiment in suite(name).arms]
+        took.append(fmean(c.train_cpu_s + c.eval_wall_s for c in costs if c is not None))
+    assert took == sorted(took, reverse=True)
+
+
+def test_it_says_first_what_it_will_do_and_how_long_that_takes(
+    asked: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reproduce.reproduce(tier="cpu", everything=False)
+    said = capsys.readouterr().out
+    for name in HEADLINE:
+        assert f"{name} [cpu]: 3 of 3 runs to do" in said
+    (minutes,) = re.findall(r"about (\d+) minutes in all", said)
+    assert 5 < int(minutes) < 500
+    reproduce.reproduce(tier="smoke", everything=False)
+    assert "minutes" not in capsys.readouterr().out

@@ -14,7 +14,7 @@ from eval.errors import UserError
 from eval.paths import RESULTS
 from eval.pool import Job, Pool
 from eval.record import load_records
-from eval.runner import plan, run, run_suite, stored
+from eval.runner import plan, run, run_suite, run_suites, stored
 from eval.spec import Suite
 from eval.suites import suite
 from tests.eval.experiments import ARMS, arm, smoke_optimization, whole_run
@@ -212,3 +212,26 @@ def test_a_half_written_progress_does_not_exist(tmp_path: Path) -> None:
     assert job.progress() == (0, None)
     (tmp_path / "progress.tmp").write_text('{"st')
     assert job.progress() == (0, None)
+
+
+def test_several_suites_share_one_pool_in_the_order_they_are_in(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools: list[tuple[str, list[str]]] = []
+
+    def note(self: Pool, title: str) -> None:
+        pools.append((title, [self._name(job) for job in self._waiting]))
+
+    monkeypatch.setattr(Pool, "run", note)
+    monkeypatch.setattr(runner, "_finished", lambda store, experiment, seed: None)
+    names = ("gpt_pretrain", "gpt_finetune")
+    suites = [suite(name, "smoke").with_arms(["baseline", "random_ltd"]) for name in names]
+    run_suites(suites, seeds={"gpt_pretrain": [1], "gpt_finetune": [0]}, title="two")
+    pretrain = [f"gpt_pretrain {name} seed 1" for name in ("baseline", "random_ltd")]
+    finetune = [f"gpt_finetune {name} seed 0" for name in ("baseline", "random_ltd")]
+    assert pools == [("two", pretrain + finetune)]
+
+
+def test_a_run_of_several_suites_that_failed_is_an_error(ran: Ran) -> None:
+    with pytest.raises(UserError, match=r"diverging seed 0 failed: .*the loss is nan"):
+        run_suites([ran.suite], seeds={ran.suite.name: [0]}, title="one")
