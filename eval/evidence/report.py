@@ -20,6 +20,7 @@ from eval.evidence.glue_page import glue_headline, glue_page
 from eval.evidence.glue_plots import plot_glue
 from eval.evidence.layer_token import has_layer_token, plot_layer_token
 from eval.evidence.pages import Part, headline, part_of, suite_page, yours_page
+from eval.evidence.paired_rows import rows_markdown
 from eval.evidence.plots import (
     curve_data,
     plot_curves,
@@ -101,7 +102,8 @@ def build(
         made, text = Path(folder), readme.read_text()
         for name, group in _by_suite(parts).items():
             figures = {part.tier: _draw(part, store_from, made) for part in group}
-            (made / f"{name}.md").write_text(suite_page(group, figures))
+            rows = {part.tier: rows_markdown(part.records, store_from) for part in group}
+            (made / f"{name}.md").write_text(suite_page(group, figures, rows))
             tables = [suite_table(part.suite, part.records) for part in group]
             pd.concat(tables).to_csv(made / f"{name}.csv", index=False, lineterminator="\n")
             text = with_headline(text, name, headline(group))

@@ -1,0 +1,142 @@
+"""Two runs on the same rows: McNemar's test and the bootstrap, against slow ones and simulation."""
+
+from __future__ import annotations
+
+import dataclasses
+from math import comb
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eval.errors import UserError
+from eval.evidence.paired_rows import (
+    has_answers,
+    mcnemar,
+    paired_rows,
+    rows_interval,
+    rows_markdown,
+)
+from eval.record import Measurement, Record
+from tests.evidence.synthetic import make_record, make_records, make_suite
+
+NUM_ROWS = 40
+ARMS = {"baseline": 0, "random_ltd": 1, "shortened_baseline": 2}
+
+
+def answers(arm: str, seed: int) -> pd.DataFrame:
+    """Return made-up answers; the rows lie in another order in every file."""
+    rng = np.random.default_rng([ARMS[arm], seed])
+    labels = np.arange(NUM_ROWS) % 2
+    predicted = np.where(rng.random(NUM_ROWS) < 0.7, labels, 1 - labels)
+    rows = {"split": "test", "row": range(NUM_ROWS), "label": labels, "predicted": predicted}
+    held_out = pd.DataFrame({"split": "held_out", "row": [0], "label": [0], "predicted": [1]})
+    return pd.concat([pd.DataFrame(rows), held_out]).sample(frac=1, random_state=seed + ARMS[arm])
+
+
+def answered(store: Path, record: Record) -> Record:
+    path = f"examples/{record.key}.csv.gz"
+    (store / path).parent.mkdir(parents=True, exist_ok=True)
+    answers(record.experiment.arm, record.seed).to_csv(store / path, index=False)
+    scored = Measurement(value=0.7, unit="fraction", split="test", n=NUM_ROWS, standard_error=0.1)
+    found = record.measurements | {"accuracy": scored}
+    return dataclasses.replace(record, examples=path, measurements=found)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> list[Record]:
+    return [answered(tmp_path, r) for r in make_records(make_suite(seeds=(0, 1, 2)))]
+
+
+def right(arm: str, seed: int) -> list[bool]:
+    """Return by row whether the arm is right, the slow way."""
+    found = answers(arm, seed)
+    rows = found[found["split"] == "test"].set_index("row").sort_index()
+    return [rows["label"][n] == rows["predicted"][n] for n in range(NUM_ROWS)]
+
+
+def test_the_rows_that_one_of_a_pair_has_right_are_counted(
+    records: list[Record], tmp_path: Path
+) -> None:
+    found = list(paired_rows(records, tmp_path, "random_ltd", "baseline"))
+    assert [pair.seed for pair in found] == [0, 1, 2]
+    for pair in found:
+        ours, theirs = right("random_ltd", pair.seed), right("baseline", pair.seed)
+        assert pair.only_first == sum(a and not b for a, b in zip(ours, theirs, strict=True))
+        assert pair.only_second == sum(b and not a for a, b in zip(ours, theirs, strict=True))
+        assert pair.difference == pytest.approx((sum(ours) - sum(theirs)) / NUM_ROWS)
+        assert pair.low <= pair.difference <= pair.high
+        assert pair.n == NUM_ROWS
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_mcnemar_is_the_sum_of_the_binomial_terms_that_are_as_rare(one: int, other: int) -> None:
+    n = one + other
+    terms = [comb(n, k) for k in range(n + 1)]
+    as_rare = sum(term for term in terms if term <= terms[one])
+    assert mcnemar(one, other) == pytest.approx(as_rare / 2**n, rel=1e-9)
+    assert mcnemar(one, other) == pytest.approx(mcnemar(other, one), rel=1e-12)
+
+
+def test_mcnemar_rejects_a_true_null_no_oftener_than_it_says() -> None:
+    rng = np.random.default_rng(0)
+    decided = rng.binomial(872, 0.08, size=2000)
+    splits = [(int(k), int(n - k)) for n, k in zip(decided, rng.binomial(decided, 0.5))]
+    p = np.array([mcnemar(*split) for split in splits])
+    assert 0.02 < (p <= 0.05).mean() < 0.05 + 3 * (0.05 * 0.95 / 2000) ** 0.5
+
+
+def test_the_interval_over_rows_covers_the_true_difference() -> None:
+    """872 rows, of which a tenth are decided by one of the runs alone: as on SST-2."""
+    rng, true, covered = np.random.default_rng(1), 0.02, 0
+    for _ in range(400):
+        draws = rng.choice([1.0, -1.0, 0.0], p=[0.06, 0.04, 0.90], size=872)
+        low, high = rows_interval(draws)
+        covered += low <= true <= high
+    error = (0.9 * 0.1 / 400) ** 0.5
+    assert abs(covered / 400 - 0.90) < 3 * error
+
+
+def test_the_interval_is_the_percentiles_of_means_of_drawn_rows() -> None:
+    draws = np.random.default_rng(2).choice([1.0, -1.0, 0.0], p=[0.1, 0.1, 0.8], size=300)
+    slow = np.random.default_rng(3)
+    means = [slow.choice(draws, size=300).mean() for _ in range(4000)]
+    expected = np.percentile(means, [5, 95])
+    # Both are estimates from thousands of draws: the percentiles' own error is below 0.002.
+    assert rows_interval(draws) == pytest.approx(tuple(expected), abs=0.005)
+    assert rows_interval(draws) == rows_interval(draws)
+    assert rows_interval(np.full(5, 1.0)) == (1.0, 1.0)
+
+
+def test_the_page_has_a_row_for_each_seed_of_both_comparisons(
+    records: list[Record], tmp_path: Path
+) -> None:
+    text = rows_markdown(records, tmp_path)
+    assert text.count("| random-LTD - baseline ") == 3
+    assert text.count("| random-LTD - shortened baseline ") == 3
+    assert "do not add up" in text
+    assert rows_markdown(records, tmp_path) == text
+
+
+def test_runs_without_right_and_wrong_answers_have_none(tmp_path: Path) -> None:
+    scored = make_records(make_suite())
+    assert not has_answers(scored)
+    assert rows_markdown(scored, tmp_path) == ""
+    one = answered(tmp_path, make_record(make_suite().arms[0], 0, 1.0))
+    assert rows_markdown([one], tmp_path) == ""
+
+
+def test_answers_that_are_gone_or_of_other_rows_are_an_error(
+    records: list[Record], tmp_path: Path
+) -> None:
+    path = tmp_path / str(records[0].examples)
+    rest = pd.read_csv(path)
+    rest[rest["row"] != 3].to_csv(path, index=False)
+    with pytest.raises(UserError, match="seed 0 of random_ltd and baseline answered other rows"):
+        rows_markdown(records, tmp_path)
+    path.unlink()
+    with pytest.raises(UserError, match="are missing; restore it from git"):
+        rows_markdown(records, tmp_path)
