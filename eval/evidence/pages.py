@@ -64,6 +64,8 @@ class Part:
     @property
     def conclusion(self) -> str:
         """Return what the records say about the claim, in a sentence; a pilot has no verdict."""
+        if len(self.suite.arms) == 1:
+            return "One arm: nothing is compared, so there is no verdict."
         if self.suite.margin is None:
             return "A pilot: it chose settings for another suite and has no verdict."
         return judge(self.suite, self.records).sentence

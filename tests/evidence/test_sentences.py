@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from eval.evidence.pages import part_of
 from eval.evidence.sentences import loss_name, size_sentence, time_sentence
 from eval.suites import suite
 from tests.evidence.synthetic import make_experiment, make_records, make_suite
@@ -49,3 +50,11 @@ def test_time_saved_is_told_of_runs_that_differ_in_more_than_what_they_begin_wit
     firsts = [make_experiment(e.arm, objective="masked") for e in declared.arms]
     begun = [replace(e, pretrained=first) for e, first in zip(begun, firsts)]
     assert time_sentence("cpu", make_records(replace(declared, arms=tuple(begun)))) == ""
+
+
+def test_a_suite_without_a_margin_has_no_verdict_and_says_why() -> None:
+    declared = replace(make_suite(), margin=None)
+    said = part_of(declared, make_records(declared)).conclusion
+    assert said == "A pilot: it chose settings for another suite and has no verdict."
+    one = replace(declared, arms=declared.arms[:1])
+    assert "nothing is compared" in part_of(one, make_records(one)).conclusion
