@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from statistics import fmean
 
 from eval.data.assets import ASSETS, Asset
@@ -35,12 +36,14 @@ def reproduce(*, tier: Tier, everything: bool) -> int:
         suites = [s.with_arms(JUDGED) for s in suites]
     seeds = {s.name: s.seeds if everything else s.seeds[:1] for s in suites}
     missing = [a for a in packages_of(suites) if not is_fetched(a)]
-    for line in _announcement(suites, seeds, missing):
+    core_s = {s.name: _core_s(s) for s in suites}
+    groups = _groups(suites, core_s)
+    for line in _announcement(groups, seeds, core_s, missing):
         print(line, flush=True)
     for wanted in missing:
         print(f"fetching {wanted.name} ({wanted.size_bytes / 1e6:.0f} MB)", flush=True)
         fetch(wanted.name)
-    for group in _groups(suites):
+    for group in groups:
         run_suites(group, seeds=seeds, title="the suites")
     print("executing the notebooks", flush=True)
     (first,) = {s.seeds[0] for s in suites}  # what the notebooks share
@@ -75,40 +78,36 @@ def _of_data(experiment: Experiment) -> set[str | None]:
     return {CORPORA[experiment.data].asset}
 
 
-def _groups(suites: Sequence[Suite]) -> list[list[Suite]]:
+def _groups(suites: Sequence[Suite], core_s: Mapping[str, float]) -> list[list[Suite]]:
     """Return the suites that can run side by side, the longest runs first: then no core waits long.
 
     What begins with another run's weights comes second.
     """
-    suites = sorted(suites, key=_core_s, reverse=True)
-    begins = [any(e.pretrained is not None for e in s.arms) for s in suites]
-    groups = [[s for s, later in zip(suites, begins) if later == wanted] for wanted in (0, 1)]
-    return [group for group in groups if group]
+    ordered = sorted(suites, key=lambda s: core_s[s.name], reverse=True)
+    second = [s for s in ordered if any(e.pretrained is not None for e in s.arms)]
+    first = [s for s in ordered if s not in second]
+    return [group for group in (first, second) if group]
 
 
 def _announcement(
-    suites: Sequence[Suite], seeds: dict[str, tuple[int, ...]], missing: Sequence[Asset]
+    groups: Sequence[Sequence[Suite]],
+    seeds: Mapping[str, Sequence[int]],
+    core_s: Mapping[str, float],
+    missing: Sequence[Asset],
 ) -> list[str]:
-    megabytes = sum(a.size_bytes for a in missing) / 1e6
-    lines = [f"This fetches {megabytes:.0f} MB, then runs, side by side on {_cores()} cores:"]
-    minutes = 0.0
-    for group in _groups(suites):
-        todo = {s.name: len(plan(s.arms, seeds[s.name], OUT)) for s in group}
-        for s in group:
-            total = len(s.arms) * len(seeds[s.name])
-            lines.append(f"  {s.name} [{s.arms[0].tier}]: {todo[s.name]} of {total} runs to do")
-        # A minute to load and to save.
-        minutes += sum(todo[s.name] * (_core_s(s) / 60 + 1) for s in group) / _cores()
-    speed = "at the speed of the machine that made the records"
-    if any(_core_s(s) for s in suites):
-        lines.append(f"about {minutes:.0f} minutes in all {speed},")
+    megabytes, cores = sum(a.size_bytes for a in missing) / 1e6, os.cpu_count() or 1
+    lines = [f"This fetches {megabytes:.0f} MB, then runs, side by side on {cores} cores:"]
+    seconds = 0.0
+    for s in chain.from_iterable(groups):
+        todo, total = len(plan(s.arms, seeds[s.name], OUT)), len(s.arms) * len(seeds[s.name])
+        lines.append(f"  {s.name} [{s.arms[0].tier}]: {todo} of {total} runs to do")
+        seconds += todo * (core_s[s.name] + 60) / cores  # a minute to load and to save
+    if seconds and any(core_s.values()):
+        speed = "at the speed of the machine that made the records"
+        lines.append(f"about {seconds / 60:.0f} minutes in all {speed},")
     lines.append("then executes the notebooks and reports yours beside the committed records.")
     lines.append("Ctrl-C stops it; the same command continues.")
     return lines
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
 
 
 def _core_s(each: Suite) -> float:

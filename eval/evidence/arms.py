@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["ARMS", "Arm", "arm_looks"]
+__all__ = ["ARMS", "Arm", "arm_looks", "difference_label"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,3 +68,9 @@ def arm_looks(names: Iterable[str]) -> dict[str, Arm]:
         for i, name in enumerate(sorted(names - ARMS.keys()))
     }
     return known | spare
+
+
+def difference_label(arm: str, against: str) -> str:
+    """Return how a difference between two arms is called."""
+    looks = arm_looks([arm, against])
+    return f"{looks[arm].label} - {looks[against].label}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from eval.evidence.arms import arm_looks
+from eval.evidence.arms import difference_label
 from eval.evidence.formatting import signed
 from eval.evidence.grid import common
 from eval.evidence.intervals import interval
@@ -84,10 +84,9 @@ def contrast_table(suite: Suite, records: Sequence[Record]) -> pd.DataFrame:
     rows = []
     for arm, against, meaning in CONTRASTS:
         if found := differences(suite, records, arm, against):
-            looks = arm_looks([arm, against])
             rows.append(
                 {
-                    "difference": f"{looks[arm].label} - {looks[against].label}",
+                    "difference": difference_label(arm, against),
                     "effect of": meaning,
                     "n": len(found),
                     f"{suite.primary.replace('_', ' ')} [90 % interval]": written(found),

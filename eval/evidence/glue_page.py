@@ -99,11 +99,14 @@ def _larger(parts: Sequence[Part]) -> list[str]:
     found = [anchor for anchor in load_anchors(_ANCHORS) if anchor.task in names]
     if not found or parts[0].suite.arms[0].model != "minilm-l6":
         return []
-    scores = ", ".join(f"{task_label(a.task, 'paper')} {a.value:g}" for a in found)
+    scores = ", ".join(
+        f"{task_label(a.task, 'paper')} {a.value:g}" + f" (metric {a.metric})" * ("not" in a.metric)
+        for a in found
+    )
     return [
         f"- Plausible? The {found[0].locator}, has {scores}, of a model of twelve layers; ours has "
-        "every second one of them, and was finetuned for sentence embeddings in between. No "
-        "published scores of ours were found."
+        "every second one of them (model card of nreimers/MiniLM-L6-H384-uncased), and was "
+        "finetuned for sentence embeddings in between. No published scores of ours were found."
     ]
 
 

@@ -19,7 +19,7 @@ Quality = Literal["non-inferior", "inferior", "undecided"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """A mean over seeds and its two-sided Student-t interval."""
+    """A mean and its two-sided interval: Student-t over seeds, or a bootstrap over rows."""
 
     mean: float
     low: float

@@ -124,12 +124,8 @@ def headline(parts: Sequence[Part]) -> str:
     return "\n".join([*lines, *figures, details])
 
 
-def suite_page(parts: Sequence[Part], figures: dict[str, str], rows: dict[str, str]) -> str:
-    """Return a suite's page.
-
-    `figures` holds the Markdown of each tier's figures, `rows` that of its runs compared row by
-    row.
-    """
+def suite_page(parts: Sequence[Part], figures: dict[str, str]) -> str:
+    """Return a suite's page; `figures` holds the Markdown of what is drawn for each tier."""
     suite = parts[0].suite
     lines = [f"# {suite.name}\n", f"{suite.question}\n"]
     for part in parts:
@@ -141,7 +137,6 @@ def suite_page(parts: Sequence[Part], figures: dict[str, str], rows: dict[str, s
             lines += [f"Margin: {part.suite.margin:g}; {part.suite.margin_reason}.\n"]
         lines += ["Cost, and measurements that decide nothing (means over the seeds):\n"]
         lines += [to_markdown(rest), *_parts_of_the_method(part), *_zero_shot(part)]
-        lines += [rows[part.tier]] if rows[part.tier] else []
         lines += [figures[part.tier], *_beside_paper(part)]
     return "\n".join(lines)
 

@@ -18,9 +18,10 @@ import pandas as pd
 from scipy import stats
 
 from eval.errors import UserError
-from eval.evidence.arms import arm_looks
-from eval.evidence.formatting import signed, to_markdown
+from eval.evidence.arms import difference_label
+from eval.evidence.formatting import to_markdown
 from eval.evidence.grid import finished, require_paired
+from eval.evidence.intervals import Interval
 from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT
 from eval.record import Record
 from eval.seeding import stream
@@ -36,12 +37,8 @@ class PairedRows:
     """A pair of runs of one seed on the same rows."""
 
     seed: int
-    n: int
-    difference: float
-    """In accuracy; positive where the first one is better."""
-    low: float
-    high: float
-    """The 90 % bootstrap interval over the rows."""
+    difference: Interval
+    """In accuracy, with its bootstrap interval over the rows; positive: the first one is better."""
     only_first: int
     """Rows that only the first run has right."""
     only_second: int
@@ -64,20 +61,21 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(stats.binomtest(only_first, decided).pvalue) if decided else 1.0
 
 
-def rows_interval(differences_N: np.ndarray, confidence: float = 0.90) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean over rows, the same at every call."""
-    if np.all(differences_N == differences_N[0]):  # nothing to draw from
-        return float(differences_N[0]), float(differences_N[0])
-    found = stats.bootstrap(
-        (differences_N,),
-        np.mean,
-        confidence_level=confidence,
-        n_resamples=_RESAMPLES,
-        method="percentile",
-        rng=stream("bootstrap over rows", 0),
-    )
-    low, high = found.confidence_interval
-    return float(low), float(high)
+def rows_interval(differences_N: np.ndarray, confidence: float = 0.90) -> Interval:
+    """Return the mean over rows and its percentile bootstrap interval, the same at every call."""
+    mean = low = high = float(differences_N.mean())
+    if np.ptp(differences_N):  # else there is nothing to draw from
+        found = stats.bootstrap(
+            (differences_N,),
+            np.mean,
+            confidence_level=confidence,
+            n_resamples=_RESAMPLES,
+            method="percentile",
+            rng=stream("bootstrap over rows", 0),
+        )
+        low, high = map(float, found.confidence_interval)
+    n, sd = len(differences_N), float(differences_N.std(ddof=1))
+    return Interval(mean=mean, low=low, high=high, n=n, sd=sd, confidence=confidence)
 
 
 def paired_rows(
@@ -96,14 +94,10 @@ def paired_rows(
             raise UserError(f"seed {seed} of {arm} and {against} answered other rows; run it again")
         right_N, other_N = (part["label"] == part["predicted"] for part in (first, second))
         differences_N = right_N.to_numpy().astype(float) - other_N.to_numpy().astype(float)
-        low, high = rows_interval(differences_N)
         only = int((differences_N > 0).sum()), int((differences_N < 0).sum())
         yield PairedRows(
             seed=seed,
-            n=len(differences_N),
-            difference=float(differences_N.mean()),
-            low=low,
-            high=high,
+            difference=rows_interval(differences_N),
             only_first=only[0],
             only_second=only[1],
             p=mcnemar(*only),
@@ -116,13 +110,13 @@ def rows_markdown(records: Sequence[Record], store: Path) -> str:
         return ""
     table = [
         {
-            "difference": _label(arm, against),
+            "difference": difference_label(arm, against),
             "seed": found.seed,
-            "rows": f"{found.n:,}",
-            "accuracy [90 % bootstrap over rows]": _written(found),
+            "rows": f"{found.difference.n:,}",
+            "accuracy [90 % bootstrap over rows]": str(found.difference),
             "right in the first alone": found.only_first,
             "right in the second alone": found.only_second,
-            "McNemar p": f"{found.p:.3f}",
+            "McNemar p": f"{found.p:.3f}" if found.p >= 0.001 else "< 0.001",
         }
         for arm, against in _PAIRS
         for found in paired_rows(records, store, arm, against)
@@ -145,12 +139,3 @@ def _answers(store: Path, record: Record) -> pd.DataFrame:
     found: Any = pd.read_csv(path)
     found = found[found["split"] == record.experiment.eval_split]
     return found.sort_values("row").reset_index(drop=True)
-
-
-def _label(arm: str, against: str) -> str:
-    looks = arm_looks([arm, against])
-    return f"{looks[arm].label} - {looks[against].label}"
-
-
-def _written(found: PairedRows) -> str:
-    return f"{signed(found.difference)} [{signed(found.low)}, {signed(found.high)}]"

@@ -103,7 +103,8 @@ def build(
         for name, group in _by_suite(parts).items():
             figures = {part.tier: _draw(part, store_from, made) for part in group}
             rows = {part.tier: rows_markdown(part.records, store_from) for part in group}
-            (made / f"{name}.md").write_text(suite_page(group, figures, rows))
+            drawn = {t: "\n".join(filter(None, (rows[t], figures[t]))) for t in figures}
+            (made / f"{name}.md").write_text(suite_page(group, drawn))
             tables = [suite_table(part.suite, part.records) for part in group]
             pd.concat(tables).to_csv(made / f"{name}.csv", index=False, lineterminator="\n")
             text = with_headline(text, name, headline(group))

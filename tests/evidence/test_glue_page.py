@@ -248,6 +248,7 @@ def test_the_page_of_the_small_encoder_names_the_published_scores_of_its_tasks()
     (line,) = (line for line in glue_markdown(here).splitlines() if "Plausible?" in line)
     assert "model card of microsoft/MiniLM-L12-H384-uncased" in line
     assert "SST-2 93, RTE 73.3, of" in line
+    assert "MRPC 89.5 (metric not named there), of" in glue_markdown([part("mrpc")])
     assert "Plausible?" not in glue_markdown([part("snli")])
     assert "Plausible?" not in glue_markdown([part("sst2", "paper")])
 

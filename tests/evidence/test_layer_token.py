@@ -37,14 +37,12 @@ def test_the_claim_about_the_rate_is_judged_by_the_rate_alone() -> None:
 def test_a_page_that_has_the_claim_says_what_became_of_it(name: str) -> None:
     suite, records = evidence()
     suite = dataclasses.replace(suite, name=name)
-    page = suite_page(
-        [Part(suite=suite, records=tuple(records), left_out=())], {"cpu": ""}, {"cpu": ""}
-    )
+    page = suite_page([Part(suite=suite, records=tuple(records), left_out=())], {"cpu": ""})
     told = layer_token_verdict(suite, records)
     assert f"**The rate: {told}.**" in page
     assert f"Ours at tier cpu: {told}." in page
     without = tuple(r for r in records if r.experiment.arm != STEP_LR)
-    page = suite_page([Part(suite=suite, records=without, left_out=())], {"cpu": ""}, {"cpu": ""})
+    page = suite_page([Part(suite=suite, records=without, left_out=())], {"cpu": ""})
     assert "The rate:" not in page
 
 

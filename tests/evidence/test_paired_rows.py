@@ -67,9 +67,10 @@ def test_the_rows_that_one_of_a_pair_has_right_are_counted(
         ours, theirs = right("random_ltd", pair.seed), right("baseline", pair.seed)
         assert pair.only_first == sum(a and not b for a, b in zip(ours, theirs, strict=True))
         assert pair.only_second == sum(b and not a for a, b in zip(ours, theirs, strict=True))
-        assert pair.difference == pytest.approx((sum(ours) - sum(theirs)) / NUM_ROWS)
-        assert pair.low <= pair.difference <= pair.high
-        assert pair.n == NUM_ROWS
+        found = pair.difference
+        assert found.mean == pytest.approx((sum(ours) - sum(theirs)) / NUM_ROWS)
+        assert found.low <= found.mean <= found.high
+        assert (found.n, found.confidence) == (NUM_ROWS, 0.90)
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
@@ -94,8 +95,8 @@ def test_the_interval_over_rows_covers_the_true_difference() -> None:
     rng, true, covered = np.random.default_rng(1), 0.02, 0
     for _ in range(400):
         draws = rng.choice([1.0, -1.0, 0.0], p=[0.06, 0.04, 0.90], size=872)
-        low, high = rows_interval(draws)
-        covered += low <= true <= high
+        found = rows_interval(draws)
+        covered += found.low <= true <= found.high
     error = (0.9 * 0.1 / 400) ** 0.5
     assert abs(covered / 400 - 0.90) < 3 * error
 
@@ -106,9 +107,11 @@ def test_the_interval_is_the_percentiles_of_means_of_drawn_rows() -> None:
     means = [slow.choice(draws, size=300).mean() for _ in range(4000)]
     expected = np.percentile(means, [5, 95])
     # Both are estimates from thousands of draws: the percentiles' own error is below 0.002.
-    assert rows_interval(draws) == pytest.approx(tuple(expected), abs=0.005)
-    assert rows_interval(draws) == rows_interval(draws)
-    assert rows_interval(np.full(5, 1.0)) == (1.0, 1.0)
+    found = rows_interval(draws)
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.005)
+    assert rows_interval(draws) == found
+    same = rows_interval(np.full(5, 1.0))
+    assert (same.low, same.mean, same.high) == (1.0, 1.0, 1.0)
 
 
 def test_the_page_has_a_row_for_each_seed_of_both_comparisons(

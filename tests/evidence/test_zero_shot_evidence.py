@@ -115,7 +115,7 @@ def test_an_arm_without_a_common_seed_has_an_empty_cell() -> None:
 def test_a_suite_whose_baseline_has_not_finished_still_has_a_page() -> None:
     suite, records = evidence()
     part = part_of(suite, [r for r in records if r.experiment.arm != "baseline"])
-    assert "no finished run of baseline seed 0" in suite_page([part], {"cpu": ""}, {"cpu": ""})
+    assert "no finished run of baseline seed 0" in suite_page([part], {"cpu": ""})
 
 
 def test_the_numbers_drawn_are_means_and_paired_differences_over_the_seeds() -> None:
