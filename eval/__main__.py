@@ -41,9 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _bench_options(by_name["bench"])
     _eval_model_options(by_name["eval-model"])
     by_name["test"].add_argument("pytest", nargs="*", help="arguments for pytest, then run alone")
-    by_name["report"].add_argument(
-        "--execute", action="store_true", help="execute the notebooks into results/executed, too"
-    )
+    _report_options(by_name["report"])
     by_name["assets"].add_argument(
         "--fetch", nargs="+", metavar="NAME", help="fetch these, or `all`, into the cache"
     )
@@ -69,6 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("rltd: interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130
+
+
+def _report_options(report: argparse.ArgumentParser) -> None:
+    report.add_argument(
+        "--execute", action="store_true", help="execute the notebooks into results/executed, too"
+    )
+    report.add_argument(
+        "--png", action="store_true", help="write the figures as PNG into out/figures, too"
+    )
 
 
 def _reproduce_options(reproduce: argparse.ArgumentParser) -> None:

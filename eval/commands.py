@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from argparse import Namespace
+from contextlib import nullcontext
 from dataclasses import replace
 
 from eval.data.assets import ASSETS
@@ -44,12 +46,20 @@ def test(options: Namespace) -> int:
         [*python, "ruff", "check", "."],
         [*python, "ruff", "format", "--check", "."],
         [*python, "pyright"],
-        [*python, "pytest"],
+        [*python, "pytest", *_side_by_side()],
     ):
         print("+ " + " ".join(command[2:]), flush=True)
         if code := subprocess.call(command, cwd=ROOT):
             return code
     return 0
+
+
+def _side_by_side() -> list[str]:
+    """Return pytest's arguments for as many processes as there are cores, up to four.
+
+    Each takes about 2 GB; tests of a file, and those of the documents, stay in one process.
+    """
+    return ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup"]
 
 
 def lab(options: Namespace) -> int:
@@ -109,10 +119,14 @@ def status(options: Namespace) -> int:
 
 def report(options: Namespace) -> int:
     """Rebuild everything that is computed from the committed records."""
+    from eval.evidence.canvas import also_png
+    from eval.evidence.html_report import html_of_committed
     from eval.evidence.report import build
 
-    for line in build():
-        print(line)
+    with also_png(OUT / "figures") if options.png else nullcontext():
+        for line in build():
+            print(line)
+    print(f"wrote {shown(html_of_committed())}")
     if options.execute:
         from eval.notebooks import execute_all
 

@@ -13,6 +13,7 @@ from eval.data.glue_files import PACKAGED_GLUE
 from eval.data.images import image_set
 from eval.data.task_packages import PACKAGED
 from eval.data.text import CORPORA
+from eval.evidence.html_report import html_of_committed
 from eval.evidence.report import yours
 from eval.evidence.stats import JUDGED
 from eval.models import MODELS
@@ -53,6 +54,7 @@ def reproduce(*, tier: Tier, everything: bool) -> int:
         print(f"  {shown(path)}", flush=True)
     for line in yours(suites):
         print(line)
+    print(f"all committed results, as one page: {shown(html_of_committed())}")
     return 0
 
 

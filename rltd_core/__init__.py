@@ -8,7 +8,13 @@ from rltd_core.compute import TransformerCost
 from rltd_core.families import Family, register_family
 from rltd_core.lr import ClockLR, LayerTokenLR
 from rltd_core.ltd import RandomLTD
-from rltd_core.policies import Policy, random_per_layer, random_shared, replay
+from rltd_core.policies import (
+    Policy,
+    random_per_layer,
+    random_per_sample,
+    random_shared,
+    replay,
+)
 from rltd_core.schedule import KeptLength
 from rltd_core.tokens import gather_tokens, sample_kept, scatter_tokens
 
@@ -22,6 +28,7 @@ __all__ = [
     "TransformerCost",
     "gather_tokens",
     "random_per_layer",
+    "random_per_sample",
     "random_shared",
     "register_family",
     "replay",

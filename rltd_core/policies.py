@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rltd_core.tokens import sample_kept
 
-__all__ = ["Policy", "random_per_layer", "random_shared", "replay"]
+__all__ = ["Policy", "random_per_layer", "random_per_sample", "random_shared", "replay"]
 
 
 class Policy(Protocol):
@@ -36,6 +36,28 @@ class Policy(Protocol):
 
 random_per_layer: Policy = sample_kept
 """random-LTD: every layer and every sample draws its own uniform subset. Paper: section 1."""
+
+
+def random_per_sample(
+    num_layers: int,
+    batch: int,
+    length: int,
+    kept: int,
+    *,
+    generator: torch.Generator,
+    valid_BS: Tensor | None = None,
+    protected: int = 0,
+) -> Tensor:
+    """Let every sample draw one uniform subset, which all dropping layers share.
+
+    The other tokens go straight from the first dropping layer to what follows the last one, as in
+    TREAD (arXiv 2501.04765), and as in Figure B.1 of the paper for token dropping before it.
+
+    Raises: ValueError for what `sample_kept` refuses.
+    """
+    options = {"generator": generator, "valid_BS": valid_BS, "protected": protected}
+    one_1BK = sample_kept(1, batch, length, kept, **options)
+    return one_1BK.expand(num_layers, -1, -1)
 
 
 def random_shared(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,9 +12,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["canvas", "save"]
+__all__ = ["also_png", "canvas", "save"]
 
 _STYLE = Path(__file__).with_name("figures.mplstyle")
+_PNG: ContextVar[Path | None] = ContextVar("png", default=None)
 
 
 @contextmanager
@@ -47,11 +49,27 @@ def canvas(
             plt.close(figure)
 
 
+@contextmanager
+def also_png(folder: Path) -> Iterator[None]:
+    """Let every figure that is saved meanwhile be written to `folder` as PNG, too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    token = _PNG.set(folder)
+    try:
+        yield
+    finally:
+        _PNG.reset(token)
+
+
 def save(figure: Figure, stem: Path, data: pd.DataFrame) -> tuple[Path, Path]:
-    """Write STEM.svg, and STEM.csv with exactly the numbers drawn; both repeat byte for byte."""
+    """Write STEM.svg, and STEM.csv with exactly the numbers drawn; both repeat byte for byte.
+
+    Within `also_png` the figure is written there as PNG, too.
+    """
     stem.parent.mkdir(parents=True, exist_ok=True)
     drawing, table = (stem.with_name(f"{stem.name}.{ending}") for ending in ("svg", "csv"))
     with plt.style.context(_STYLE):
         figure.savefig(drawing, metadata={"Date": None, "Creator": None})
+        if (folder := _PNG.get()) is not None:
+            figure.savefig(folder / f"{stem.name}.png")
     data.to_csv(table, index=False, lineterminator="\n")
     return drawing, table

@@ -16,6 +16,7 @@ _HEADINGS = {
     "flop_saving_frac": "FLOPs saved",
     "change_frac": "change against its baseline",
     "saved_frac": "saved",
+    "ramp_of_the_run_frac": "ramp, of the run",
     "flops": "FLOPs",
 }
 _HIDDEN = {"measurement", "unit", "sd", "low", "high"}

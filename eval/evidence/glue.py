@@ -11,7 +11,7 @@ import pandas as pd
 
 from eval.data.glue_tasks import glue_task
 from eval.evidence.grid import common, finished, value_of
-from eval.evidence.pages import Part, part_of
+from eval.evidence.part import Part, part_of
 from eval.evidence.stats import (
     BASELINE,
     JUDGED,

@@ -1,4 +1,4 @@
-"""What the LayerToken learning rate changes, drawn and judged."""
+"""The LayerToken learning rate, drawn as the authors do."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from matplotlib.lines import Line2D
 
 from eval.evidence.arms import arm_looks
 from eval.evidence.canvas import canvas
-from eval.evidence.contrasts import CONTROL, STEP_LR, differences, unit_of, written
-from eval.evidence.intervals import interval
+from eval.evidence.contrasts import CONTROL
 from eval.evidence.series import schedule_data
-from eval.evidence.stats import BASELINE, ENOUGH_SEEDS, TREATMENT
+from eval.evidence.stats import BASELINE, TREATMENT
 from eval.record import Record
 from eval.spec import Suite
 
-__all__ = ["has_layer_token", "layer_token_verdict", "plot_layer_token"]
+__all__ = ["has_layer_token", "plot_layer_token"]
 
 _LR_COLOR, _KEPT_COLOR = "#0072b2", "#d55e00"
 
@@ -27,19 +26,6 @@ def has_layer_token(records: Sequence[Record]) -> bool:
     """Whether there are runs that tell dropping and LayerToken's curve apart."""
     arms = {r.experiment.arm for r in records if r.status == "ok"}
     return {TREATMENT, BASELINE, CONTROL} <= arms
-
-
-def layer_token_verdict(suite: Suite, records: Sequence[Record]) -> str:
-    """Say whether LayerToken LR is better than LR by steps while dropping, and by how much."""
-    found = differences(suite, records, TREATMENT, STEP_LR)
-    if not found:
-        return "no evidence: no seed has finished under both learning rates"
-    what = f"LayerToken LR against LR by steps, n = {len(found)}: {written(found)}"
-    if len(found) < ENOUGH_SEEDS:
-        return f"no evidence (n < {ENOUGH_SEEDS}); {what}"
-    low, high = interval(found.values()).low, interval(found.values()).high
-    said = "supported in direction" if low > 0 else "contradicted" if high < 0 else "undecided"
-    return f"{said}; {what} {unit_of(suite, records)}"
 
 
 def plot_layer_token(suite: Suite, records: Sequence[Record], store: Path) -> Figure:

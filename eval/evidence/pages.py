@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
-from eval.evidence.contrasts import (
-    STEP_LR,
-    contrast_sentence,
-    contrast_table,
-    has_contrasts,
-)
-from eval.evidence.layer_token import has_layer_token, layer_token_verdict
+from eval.evidence.claims import sentence
+from eval.evidence.contrasts import contrast_sentence, contrast_table, has_contrasts
+from eval.evidence.layer_token import has_layer_token
 from eval.evidence.paper import Claim, load_claims
+from eval.evidence.part import Part
 from eval.evidence.sentences import size_sentence, time_sentence
-from eval.evidence.stats import judge
 from eval.evidence.tables import (
     AGREEMENT_RULE,
     HEADLINE,
     beside_paper,
-    missing,
     suite_table,
     to_markdown,
     yours_beside_committed,
@@ -30,69 +24,9 @@ from eval.evidence.zero_shot import (
     zero_shot_sentence,
     zero_shot_table,
 )
-from eval.record import Record
 from eval.spec import Suite
 
-__all__ = ["Part", "declared", "headline", "part_of", "suite_page", "yours_page"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
-    """A suite at one tier, with the records that answer it."""
-
-    suite: Suite
-    records: tuple[Record, ...]
-    left_out: tuple[str, ...]
-    """Records of another specification or of an undeclared seed, a line for each reason."""
-
-    @property
-    def tier(self) -> str:
-        """Return the tier of the suite's arms."""
-        return self.suite.arms[0].tier
-
-    @property
-    def gaps(self) -> tuple[str, ...]:
-        """Name the runs of the grid that have not finished, in one line, if there are any."""
-        failed = {(r.experiment.arm, r.seed) for r in self.records if r.status == "failed"}
-        cells = [
-            f"{arm} seed {seed}" + " (failed)" * ((arm, seed) in failed)
-            for arm, seed in missing(self.suite, self.records)
-        ]
-        where = f"{self.suite.name}, tier {self.tier}"
-        return (f"{where}: no finished run of {', '.join(cells)}",) if cells else ()
-
-    @property
-    def conclusion(self) -> str:
-        """Return what the records say about the claim, in a sentence; a pilot has no verdict."""
-        if len(self.suite.arms) == 1:
-            return "One arm: nothing is compared, so there is no verdict."
-        if self.suite.margin is None:
-            return "A pilot: it chose settings for another suite and has no verdict."
-        return judge(self.suite, self.records).sentence
-
-
-def part_of(suite: Suite, records: Sequence[Record], *, any_seed: bool = False) -> Part:
-    """Choose the records that the suite declares: its tier, specifications and seeds.
-
-    With `any_seed` the seeds are those that the records have.
-    """
-    here = [r for r in records if r.experiment.tier == suite.arms[0].tier]
-    declared = {experiment.arm: experiment for experiment in suite.arms}
-    current, left_out = [], dict[str, list[str]]()
-    for record in here:
-        arm = record.experiment.arm
-        name = f"{arm} seed {record.seed} ({record.key})"
-        if declared.get(arm) != record.experiment:
-            left_out.setdefault("another specification than the suite's", []).append(name)
-        elif not any_seed and record.seed not in suite.seeds:
-            left_out.setdefault("a seed that the suite does not declare", []).append(name)
-        else:
-            current.append(record)
-    if any_seed:
-        suite = replace(suite, seeds=tuple(sorted({r.seed for r in current})))
-    where = f"{suite.name}, tier {suite.arms[0].tier}"
-    lines = [f"{where}: {reason}: {', '.join(names)}" for reason, names in left_out.items()]
-    return Part(suite=suite, records=tuple(current), left_out=tuple(lines))
+__all__ = ["declared", "headline", "suite_page", "yours_page"]
 
 
 def declared(suite: Suite) -> str:
@@ -162,8 +96,7 @@ def _answer(part: Part) -> list[str]:
     lines += [f"**{part.conclusion}**\n", to_markdown(shown)]
     if has_contrasts(part.records):
         lines.append(f"{contrast_sentence(part.suite, part.records)}\n")
-    if any(_is_of_the_rate(claim) for claim in _claims(part)) and _has(part, STEP_LR):
-        lines.append(f"**The rate: {layer_token_verdict(part.suite, part.records)}.**\n")
+    lines += [f"**{c.short}: {sentence(c, part)}.**\n" for c in _claims(part) if _is_pair(c, part)]
     if has_tasks(part.records):
         lines.append(f"{zero_shot_sentence(part.suite, part.records)}\n")
     notes = [size_sentence(part.suite), *part.suite.caveats]
@@ -196,30 +129,20 @@ def _zero_shot(part: Part) -> list[str]:
     return [told, table, averages_line(part.records)]
 
 
-def _outcome(claim: Claim, part: Part) -> str:
-    """Say what the records say of a claim; some are about the learning rate alone."""
-    if _is_of_the_rate(claim):
-        return layer_token_verdict(part.suite, part.records)
-    verdict = judge(part.suite, part.records)
-    return f"{verdict.outcome}, n = {verdict.n}"
-
-
 def _claims(part: Part) -> list[Claim]:
     return [claim for claim in load_claims() if claim.suite == part.suite.name]
 
 
-def _is_of_the_rate(claim: Claim) -> bool:
-    return claim.id.startswith("layer-token-lr")
-
-
-def _has(part: Part, arm: str) -> bool:
-    return any(r.experiment.arm == arm and r.status == "ok" for r in part.records)
+def _is_pair(claim: Claim, part: Part) -> bool:
+    """Whether a claim is about two arms alone, of which both have finished runs."""
+    done = {r.experiment.arm for r in part.records if r.status == "ok"}
+    return claim.rule != "quality" and {claim.arm, claim.against} <= done
 
 
 def _beside_paper(part: Part) -> list[str]:
     claims = [
         f"- Claim: {claim.claim}. Source: {claim.locator} ({claim.evidence}). "
-        f"Ours at tier {part.tier}: {_outcome(claim, part)}."
+        f"Ours at tier {part.tier}: {sentence(claim, part)}."
         for claim in _claims(part)
     ]
     table = beside_paper(part.suite, part.records)

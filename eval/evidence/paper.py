@@ -11,7 +11,16 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from eval.errors import UserError
 from eval.paths import RESULTS
 
-__all__ = ["EVIDENCE", "Cited", "Claim", "Reported", "load_claims", "load_reported", "read_rows"]
+__all__ = [
+    "EVIDENCE",
+    "RULES",
+    "Cited",
+    "Claim",
+    "Reported",
+    "load_claims",
+    "load_reported",
+    "read_rows",
+]
 
 EVIDENCE = (
     "the paper",
@@ -24,12 +33,24 @@ EVIDENCE = (
 """How a number was obtained, best first. Nothing is filled in from memory."""
 
 
+RULES = ("quality", "better", "as good", "saving", "time", "none")
+"""The verdict over three arms; an arm better than another, or as good within the margin; the
+saving of the paper's setting; the time of a step; nothing that could judge it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
     """A statement of the authors that a suite examines."""
 
     id: str
     suite: str
+    """That examines it; `none` if nothing does."""
+    rule: str
+    """How it is judged: one of `RULES`."""
+    arm: str
+    against: str
+    """The arms whose difference it is about; `none` where it is not about arms."""
+    short: str
     paper: str
     claim: str
     locator: str
@@ -71,9 +92,14 @@ Row = TypeVar("Row", bound=Cited)
 def load_claims(path: Path = RESULTS / "paper" / "claims.csv") -> tuple[Claim, ...]:
     """Read the claims.
 
-    Raises: UserError for a row that lacks anything, above all its locator or evidence grade.
+    Raises: UserError for a row that lacks anything, above all its locator or evidence grade, or
+        that has an unknown rule.
     """
-    return read_rows(path, Claim)
+    rows = read_rows(path, Claim)
+    for row in rows:
+        if row.rule not in RULES:
+            raise UserError(f"{path}: {row.id} has the rule {row.rule!r}, none of {RULES}")
+    return rows
 
 
 def load_reported(path: Path = RESULTS / "paper" / "reported.csv") -> tuple[Reported, ...]:

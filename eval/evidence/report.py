@@ -15,56 +15,28 @@ from eval.bench.records import load_bench
 from eval.errors import UserError
 from eval.evidence.anchors import load_anchors, zero_shot_headline, zero_shot_page
 from eval.evidence.bench_page import bench_headline, bench_page, bench_table
+from eval.evidence.canvas import save
+from eval.evidence.claims import claim_table, in_order, question_table
+from eval.evidence.claims_page import claims_data, claims_headline, claims_page, plot_claims
+from eval.evidence.drawn import draw
 from eval.evidence.glue import glue_data, glue_parts
 from eval.evidence.glue_page import glue_headline, glue_page
 from eval.evidence.glue_plots import plot_glue
-from eval.evidence.layer_token import has_layer_token, plot_layer_token
-from eval.evidence.pages import Part, headline, part_of, suite_page, yours_page
+from eval.evidence.pages import headline, suite_page, yours_page
 from eval.evidence.paired_rows import rows_markdown
-from eval.evidence.plots import (
-    curve_data,
-    plot_curves,
-    plot_schedule,
-    plot_verdict,
-    save,
-    schedule_data,
-    verdict_data,
-)
+from eval.evidence.paper import load_claims
+from eval.evidence.paper_page import write_paper_page
+from eval.evidence.part import Part, part_of
 from eval.evidence.tables import suite_table
-from eval.evidence.vit_plots import plot_accuracy, plot_cost, plot_recovery
-from eval.evidence.vit_series import accuracy_data, cost_data, recovery_data
-from eval.evidence.zero_shot import has_tasks
-from eval.evidence.zero_shot_plots import bars_data, plot_zero_shot
 from eval.model_eval.records import load_scores
 from eval.paths import OUT, RESULTS, ROOT, shown
 from eval.record import load_records
 from eval.spec import Suite, Tier
 from eval.suites import suite as find_suite
 
-__all__ = ["Report", "build", "stale", "with_headline", "yours"]
+__all__ = ["Report", "build", "committed_parts", "stale", "with_headline", "yours"]
 
 _TIERS: tuple[Tier, ...] = ("paper", "gpu", "cpu", "smoke")
-_FIGURES = {
-    "verdict": (plot_verdict, verdict_data, "Paired differences against the margin"),
-    "accuracy": (plot_accuracy, accuracy_data, "Accuracy of all tokens, and the kept length"),
-    "recovery": (plot_recovery, recovery_data, "Accuracy beside the authors' run"),
-    "cost": (plot_cost, cost_data, "Accuracy against the compute that is saved"),
-    "curves": (plot_curves, curve_data, "Validation loss against compute and against time"),
-    "schedule": (plot_schedule, schedule_data, "Kept length and learning rate"),
-    "layer-token": (plot_layer_token, schedule_data, "Learning rate and kept length on one axis"),
-    "zero-shot": (plot_zero_shot, bars_data, "Zero-shot scores beside chance"),
-}
-_ONLY_IF: dict[str, Callable[[Part], bool]] = {
-    "verdict": lambda part: part.suite.margin is not None,
-    "accuracy": lambda part: _drops_images(part),
-    "recovery": lambda part: _drops_images(part),
-    "cost": lambda part: _drops_images(part),
-    "schedule": lambda part: (
-        part.suite.margin is not None and _drops(part) and not _drops_images(part)
-    ),
-    "layer-token": lambda part: has_layer_token(part.records) and _drops(part),
-    "zero-shot": lambda part: has_tasks(part.records),
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,31 +71,14 @@ def build(
     """
     parts = _load(store_from, find)
     with tempfile.TemporaryDirectory() as folder:
-        made, text = Path(folder), readme.read_text()
-        for name, group in _by_suite(parts).items():
-            figures = {part.tier: _draw(part, store_from, made) for part in group}
-            rows = {part.tier: rows_markdown(part.records, store_from) for part in group}
-            drawn = {t: "\n".join(filter(None, (rows[t], figures[t]))) for t in figures}
-            (made / f"{name}.md").write_text(suite_page(group, drawn))
-            tables = [suite_table(part.suite, part.records) for part in group]
-            pd.concat(tables).to_csv(made / f"{name}.csv", index=False, lineterminator="\n")
-            text = with_headline(text, name, headline(group))
-        if glue := glue_parts(parts):
-            (made / "glue.md").write_text(glue_page(glue))
-            for tier in dict.fromkeys(part.tier for part in glue):
-                here = [part for part in glue if part.tier == tier]
-                save(plot_glue(here), made / f"glue-{tier}", glue_data(here))
-            text = with_headline(text, "glue", glue_headline(glue))
-        if timings := load_bench(store_from):
-            (made / "bench_step.md").write_text(bench_page(timings))
-            table = bench_table(timings)
-            table.to_csv(made / "bench_step.csv", index=False, lineterminator="\n")
-            text = with_headline(text, "bench_step", bench_headline(timings))
-        if scores := load_scores(store_from):
-            anchors = load_anchors()
-            (made / "zero_shot.md").write_text(zero_shot_page(scores, anchors))
-            text = with_headline(text, "zero_shot", zero_shot_headline(scores, anchors))
+        made = Path(folder)
+        write_paper_page(made)
+        blocks = _suites(parts, store_from, made) | _claims(parts, store_from, made)
+        blocks |= _glue(parts, made) | _bench(store_from, made) | _zero_shot(store_from, made)
         written = _publish(made, summary_dir)
+    text = readme.read_text()
+    for name, block in blocks.items():
+        text = with_headline(text, name, block)
     readme.write_text(text)
     return _report(parts, (*written, readme))
 
@@ -164,7 +119,7 @@ def yours(
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         for name, group in _by_suite(parts).items():
-            figures = {part.tier: _draw(part, store, made) for part in group}
+            figures = {part.tier: draw(part, store, made) for part in group}
             page = yours_page([(part, known[name, part.tier]) for part in group], figures)
             (made / f"{name}.md").write_text(page)
         written = _publish(made, to)
@@ -183,6 +138,68 @@ def with_headline(text: str, name: str, content: str) -> str:
     if not block.search(text):
         raise UserError(f"the block {begin} is not closed; add {end} below it")
     return block.sub(lambda _: f"{begin}\n{content}{end}", text)
+
+
+def committed_parts() -> list[Part]:
+    """Return every suite and tier with committed records."""
+    return _load(RESULTS, find_suite)
+
+
+def _suites(parts: Sequence[Part], store: Path, to: Path) -> dict[str, str]:
+    """Write page, table and figures of every suite; return the README's blocks by their names."""
+    blocks = {}
+    for name, group in _by_suite(parts).items():
+        figures = {part.tier: draw(part, store, to) for part in group}
+        rows = {part.tier: rows_markdown(part.records, store) for part in group}
+        drawn = {t: "\n".join(filter(None, (rows[t], figures[t]))) for t in figures}
+        (to / f"{name}.md").write_text(suite_page(group, drawn))
+        _write_table(pd.concat([suite_table(p.suite, p.records) for p in group]), to, name)
+        blocks[name] = headline(group)
+    return blocks
+
+
+def _claims(parts: Sequence[Part], store: Path, to: Path) -> dict[str, str]:
+    claims = load_claims()
+    parts = in_order(claims, parts)
+    table = claim_table(claims, parts, load_bench(store))
+    _write_table(table, to, "claims")
+    (to / "claims.md").write_text(claims_page(table, question_table(claims, parts), claims))
+    data = claims_data(parts)
+    if len(data):
+        save(plot_claims(parts), to / "claims-verdicts", data)
+    return {"claims": claims_headline(table)}
+
+
+def _glue(parts: Sequence[Part], to: Path) -> dict[str, str]:
+    glue = glue_parts(parts)
+    if not glue:
+        return {}
+    (to / "glue.md").write_text(glue_page(glue))
+    for tier in dict.fromkeys(part.tier for part in glue):
+        here = [part for part in glue if part.tier == tier]
+        save(plot_glue(here), to / f"glue-{tier}", glue_data(here))
+    return {"glue": glue_headline(glue)}
+
+
+def _bench(store: Path, to: Path) -> dict[str, str]:
+    timings = load_bench(store)
+    if not timings:
+        return {}
+    (to / "bench_step.md").write_text(bench_page(timings))
+    _write_table(bench_table(timings), to, "bench_step")
+    return {"bench_step": bench_headline(timings)}
+
+
+def _zero_shot(store: Path, to: Path) -> dict[str, str]:
+    scores, anchors = load_scores(store), load_anchors()
+    if not scores:
+        return {}
+    (to / "zero_shot.md").write_text(zero_shot_page(scores, anchors))
+    return {"zero_shot": zero_shot_headline(scores, anchors)}
+
+
+def _write_table(table: pd.DataFrame, to: Path, name: str) -> None:
+    table.to_csv(to / f"{name}.csv", index=False, lineterminator="\n")
 
 
 def _load(store: Path, find: Callable[[str, Tier], Suite]) -> list[Part]:
@@ -220,32 +237,6 @@ def _report(parts: Sequence[Part], written: Sequence[Path]) -> Report:
         verdicts=tuple(f"{part.suite.name}: {part.conclusion}" for part in parts if part.records),
         written=tuple(written),
     )
-
-
-def _draw(part: Part, store: Path, to: Path) -> str:
-    """Write the figures of a part and return the Markdown that shows them."""
-    lines = []
-    if any(record.status == "ok" for record in part.records):
-        for kind, (plot, data_of, caption) in _FIGURES.items():
-            if kind in _ONLY_IF and not _ONLY_IF[kind](part):
-                continue
-            data = data_of(part.suite, part.records, store)
-            if len(data):
-                stem = f"{part.suite.name}-{part.tier}-{kind}"
-                save(plot(part.suite, part.records, store), to / stem, data)
-                lines.append(f"![{caption}]({stem}.svg)\n")
-    return "\n".join(lines)
-
-
-def _drops(part: Part) -> bool:
-    """Whether a run drops tokens: where none does, all arms have one schedule."""
-    kept = [record.experiment.kept for record in part.records]
-    return any(k.start < k.full for k in kept)
-
-
-def _drops_images(part: Part) -> bool:
-    e = part.suite.arms[0]
-    return e.objective == "images" and part.suite.margin is not None and _drops(part)
 
 
 def _publish(made: Path, to: Path) -> tuple[Path, ...]:

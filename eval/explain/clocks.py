@@ -8,11 +8,20 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from eval.bench.shapes import cost_of, shape
 from eval.evidence.canvas import canvas
 from rltd_core import ClockLR, KeptLength, TransformerCost
 
-__all__ = ["learning_rates", "plot_kept_lengths", "plot_learning_rates", "plot_step_cost"]
+__all__ = [
+    "authors_illustration",
+    "learning_rates",
+    "plot_illustration",
+    "plot_kept_lengths",
+    "plot_learning_rates",
+    "plot_step_cost",
+]
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 _POINTS = 400
@@ -44,7 +53,7 @@ def learning_rates(
     warmup: int,
     peak: float,
     minimum: float,
-    shape: str = "cosine",
+    decay: str = "cosine",
 ) -> pd.DataFrame:
     """Return kept length and learning rate over a run, on each clock.
 
@@ -65,7 +74,7 @@ def learning_rates(
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=peak)
     rates = {
         name: ClockLR(
-            optimizer, lambda: 0, warmup=start, total=end, shape=shape, minimum=minimum
+            optimizer, lambda: 0, warmup=start, total=end, shape=decay, minimum=minimum
         ).multiplier
         for name, (start, end) in ends.items()
     }
@@ -91,6 +100,54 @@ def plot_learning_rates(table: pd.DataFrame) -> Figure:
         right.set(xlabel="optimizer step", ylabel="tokens", ylim=(0, None))
         right.set_title("kept length of the middle layers")
         figure.legend(loc="outside lower left", ncols=3)
+    return figure
+
+
+def authors_illustration() -> pd.DataFrame:
+    """Return kept length and learning rates of the setting that the authors' notebook draws.
+
+    30 B tokens, 256 to 2,048 tokens, 16 more every 0.05 B, 3e-4 to 3e-5, a tenth of warmup; layers
+    of GPT-3 1.3B. Paper: the LayerToken figure of the authors' notebook.
+    """
+    schedule = KeptLength.from_interval(start=256, full=2048, interval_tokens=50_000_000)
+    return learning_rates(
+        cost_of(shape("gpt3-1.3b")),
+        schedule,
+        num_steps=57_220,
+        batch=256,
+        length=2048,
+        warmup=5_722,
+        peak=3e-4,
+        minimum=0.1,
+    )
+
+
+def plot_illustration(table: pd.DataFrame) -> Figure:
+    """Draw `authors_illustration` as they do: both on one axis, the baseline dotted."""
+    authors, full = "layer tokens, authors' form", table["kept"].max()
+    with canvas(height=3.6) as (figure, (left,)):
+        right = left.twinx()
+        right.spines["right"].set_visible(True)
+        right.grid(False)
+        rate, kept = _COLORS[:2]
+        left.plot(table["step"], table["steps, tokens"], ":", color=rate)
+        left.plot(table["step"], table["layer tokens"], color=rate, linewidth=4, alpha=0.3)
+        left.plot(table["step"], table[authors], color=rate, linewidth=1.4)
+        right.plot(table["step"], table["kept"], color=kept, drawstyle="steps-post")
+        right.axhline(full, color=kept, linestyle=":")
+        left.set(xlabel="iteration", yscale="log", ylim=(2e-5, 4e-4))
+        left.set_ylabel("learning rate (log scale)", color=rate)
+        right.set_ylabel("sequence length of the middle layers", color=kept)
+        right.set_ylim(0, 1.08 * full)
+        figure.legend(
+            handles=[
+                Line2D([], [], color="#333333", label="random-LTD, the authors' form"),
+                Line2D([], [], color="#333333", linewidth=4, alpha=0.3, label="ours: exact sums"),
+                Line2D([], [], color="#333333", linestyle=":", label="baseline"),
+            ],
+            loc="outside lower left",
+            ncols=3,
+        )
     return figure
 
 

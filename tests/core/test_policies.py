@@ -8,7 +8,13 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from rltd_core import random_per_layer, random_shared, replay, sample_kept
+from rltd_core import (
+    random_per_layer,
+    random_per_sample,
+    random_shared,
+    replay,
+    sample_kept,
+)
 from rltd_core.policies import Policy
 
 
@@ -20,6 +26,23 @@ def choose(policy: Policy, *, layers: int = 2, batch: int = 3, kept: int = 4) ->
 def test_random_per_layer_is_the_uniform_draw() -> None:
     expected = sample_kept(2, 3, 8, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(choose(random_per_layer), expected)
+
+
+def test_a_draw_per_sample_is_one_uniform_draw_for_all_layers() -> None:
+    one_1BK = sample_kept(1, 3, 8, 4, generator=torch.Generator().manual_seed(0))
+    kept_LBK = choose(random_per_sample)
+    assert torch.equal(kept_LBK, one_1BK.expand(2, 3, 4))
+    assert not torch.equal(kept_LBK[:, 0], kept_LBK[:, 1])
+    assert (kept_LBK.dtype, kept_LBK.shape) == (torch.int64, (2, 3, 4))
+
+
+def test_a_draw_per_sample_minds_padding_and_protected_tokens() -> None:
+    valid_BS = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0, 0]]).bool()
+    options = {"generator": torch.Generator().manual_seed(0), "valid_BS": valid_BS}
+    kept_LBK = random_per_sample(3, 2, 8, 4, **options, protected=1)
+    assert (kept_LBK[..., 0] == 0).all()
+    assert (kept_LBK[:, 0, 1:] >= 2).all()
+    assert (kept_LBK[:, 1] < 5).all()
 
 
 def test_a_shared_draw_is_one_uniform_draw_a_layer_for_all_samples() -> None:

@@ -17,7 +17,7 @@ from eval.evidence.glue import Average, committed_glue, glue_average, glue_data,
 from eval.evidence.glue_page import glue_headline, glue_markdown, glue_page
 from eval.evidence.glue_plots import plot_glue
 from eval.evidence.intervals import interval
-from eval.evidence.pages import Part, part_of
+from eval.evidence.part import Part, part_of
 from eval.evidence.report import build, with_headline
 from eval.paths import RESULTS
 from eval.record import Measurement, Record

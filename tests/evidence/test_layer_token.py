@@ -1,4 +1,4 @@
-"""The LayerToken learning rate: its claim judged, its figure drawn."""
+"""The LayerToken learning rate: what the page says of it, and its figure."""
 
 from __future__ import annotations
 
@@ -9,41 +9,30 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 
+from eval.evidence.claims import sentence
 from eval.evidence.contrasts import CONTRASTS, STEP_LR
-from eval.evidence.intervals import interval
-from eval.evidence.layer_token import has_layer_token, layer_token_verdict, plot_layer_token
-from eval.evidence.pages import Part, suite_page
+from eval.evidence.layer_token import has_layer_token, plot_layer_token
+from eval.evidence.pages import suite_page
+from eval.evidence.paper import load_claims
+from eval.evidence.part import Part
 from eval.evidence.plots import save, schedule_data
 from eval.evidence.report import build
 from tests.evidence.synthetic import make_failed, write_store
-from tests.evidence.test_contrasts import differences, evidence
-
-
-def test_the_claim_about_the_rate_is_judged_by_the_rate_alone() -> None:
-    suite, records = evidence()
-    found = interval(differences(records, "random_ltd", STEP_LR))
-    assert found.low > 0
-    told = f"LayerToken LR against LR by steps, n = 5: {found} bits/byte"
-    assert layer_token_verdict(suite, records) == f"supported in direction; {told}"
-    turned = layer_token_verdict(dataclasses.replace(suite, higher_is_better=True), records)
-    assert turned.startswith("contradicted; ")
-    few = [r for r in records if r.seed < 3]
-    assert layer_token_verdict(suite, few).startswith("no evidence (n < 5); ")
-    without = [r for r in records if r.experiment.arm != STEP_LR]
-    assert layer_token_verdict(suite, without).startswith("no evidence: ")
+from tests.evidence.test_contrasts import evidence
 
 
 @pytest.mark.parametrize("name", ["gpt_pretrain", "bert_pretrain"])
 def test_a_page_that_has_the_claim_says_what_became_of_it(name: str) -> None:
     suite, records = evidence()
     suite = dataclasses.replace(suite, name=name)
-    page = suite_page([Part(suite=suite, records=tuple(records), left_out=())], {"cpu": ""})
-    told = layer_token_verdict(suite, records)
-    assert f"**The rate: {told}.**" in page
+    part = Part(suite=suite, records=tuple(records), left_out=())
+    (claim,) = [c for c in load_claims() if c.suite == name and c.against == STEP_LR]
+    page, told = suite_page([part], {"cpu": ""}), sentence(claim, part)
+    assert f"**{claim.short}: {told}.**" in page
     assert f"Ours at tier cpu: {told}." in page
     without = tuple(r for r in records if r.experiment.arm != STEP_LR)
-    page = suite_page([Part(suite=suite, records=without, left_out=())], {"cpu": ""})
-    assert "The rate:" not in page
+    page = suite_page([dataclasses.replace(part, records=without)], {"cpu": ""})
+    assert f"**{claim.short}" not in page
 
 
 @pytest.mark.parametrize("arm", ["baseline", "random_ltd", "lr_control"])

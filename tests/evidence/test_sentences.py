@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from eval.evidence.pages import part_of
+from eval.evidence.part import part_of
 from eval.evidence.sentences import loss_name, size_sentence, time_sentence
 from eval.suites import suite
 from tests.evidence.synthetic import make_experiment, make_records, make_suite

@@ -14,7 +14,8 @@ import pytest
 
 from eval.data.task_data import AVERAGED, TASK_DATA
 from eval.evidence.intervals import interval
-from eval.evidence.pages import part_of, suite_page
+from eval.evidence.pages import suite_page
+from eval.evidence.part import part_of
 from eval.evidence.plots import save
 from eval.evidence.report import build
 from eval.evidence.tables import suite_table, to_markdown

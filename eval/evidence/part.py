@@ -1,0 +1,72 @@
+"""A suite at one tier, with the records that answer it and those that do not belong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from eval.evidence.stats import judge
+from eval.evidence.tables import missing
+from eval.record import Record
+from eval.spec import Suite
+
+__all__ = ["Part", "part_of"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A suite at one tier, with the records that answer it."""
+
+    suite: Suite
+    records: tuple[Record, ...]
+    left_out: tuple[str, ...]
+    """Records of another specification or of an undeclared seed, a line for each reason."""
+
+    @property
+    def tier(self) -> str:
+        """Return the tier of the suite's arms."""
+        return self.suite.arms[0].tier
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """Name the runs of the grid that have not finished, in one line, if there are any."""
+        failed = {(r.experiment.arm, r.seed) for r in self.records if r.status == "failed"}
+        cells = [
+            f"{arm} seed {seed}" + " (failed)" * ((arm, seed) in failed)
+            for arm, seed in missing(self.suite, self.records)
+        ]
+        where = f"{self.suite.name}, tier {self.tier}"
+        return (f"{where}: no finished run of {', '.join(cells)}",) if cells else ()
+
+    @property
+    def conclusion(self) -> str:
+        """Return what the records say about the claim, in a sentence; a pilot has no verdict."""
+        if len(self.suite.arms) == 1:
+            return "One arm: nothing is compared, so there is no verdict."
+        if self.suite.margin is None:
+            return "A pilot: it chose settings for another suite and has no verdict."
+        return judge(self.suite, self.records).sentence
+
+
+def part_of(suite: Suite, records: Sequence[Record], *, any_seed: bool = False) -> Part:
+    """Choose the records that the suite declares: its tier, specifications and seeds.
+
+    With `any_seed` the seeds are those that the records have.
+    """
+    here = [r for r in records if r.experiment.tier == suite.arms[0].tier]
+    declared = {experiment.arm: experiment for experiment in suite.arms}
+    current, left_out = [], dict[str, list[str]]()
+    for record in here:
+        arm = record.experiment.arm
+        name = f"{arm} seed {record.seed} ({record.key})"
+        if declared.get(arm) != record.experiment:
+            left_out.setdefault("another specification than the suite's", []).append(name)
+        elif not any_seed and record.seed not in suite.seeds:
+            left_out.setdefault("a seed that the suite does not declare", []).append(name)
+        else:
+            current.append(record)
+    if any_seed:
+        suite = replace(suite, seeds=tuple(sorted({r.seed for r in current})))
+    where = f"{suite.name}, tier {suite.arms[0].tier}"
+    lines = [f"{where}: {reason}: {', '.join(names)}" for reason, names in left_out.items()]
+    return Part(suite=suite, records=tuple(current), left_out=tuple(lines))
