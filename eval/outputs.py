@@ -16,11 +16,8 @@ __all__ = ["write_curve", "write_examples", "write_table"]
 def write_curve(store: Path, record: Record, journal: Journal) -> str:
     """Write the curve of a run; return the file, relative to the store."""
     name = record_path(store, record.experiment, record.seed, record.key).stem
-    relative = Path("curves") / record.experiment.suite / f"{name}.csv"
-    path = store / relative
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame(journal.curve).astype({"kept": "Int64"})
-    frame.to_csv(path, index=False, float_format="%.6g")
+    relative = Path("curves") / record.experiment.suite / f"{name}.csv.gz"
+    write_table(store / relative, pd.DataFrame(journal.curve).astype({"kept": "Int64"}))
     return relative.as_posix()
 
 
