@@ -15,6 +15,7 @@ from eval.evidence.canvas import canvas
 from rltd_core import ClockLR, KeptLength, TransformerCost
 
 __all__ = [
+    "ILLUSTRATED",
     "authors_illustration",
     "learning_rates",
     "plot_illustration",
@@ -23,6 +24,8 @@ __all__ = [
     "plot_step_cost",
 ]
 
+ILLUSTRATED = KeptLength.from_interval(start=256, full=2048, interval_tokens=50_000_000)
+"""The schedule that the authors' notebook draws."""
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 _POINTS = 400
 
@@ -109,10 +112,9 @@ def authors_illustration() -> pd.DataFrame:
     30 B tokens, 256 to 2,048 tokens, 16 more every 0.05 B, 3e-4 to 3e-5, a tenth of warmup; layers
     of GPT-3 1.3B. Paper: the LayerToken figure of the authors' notebook.
     """
-    schedule = KeptLength.from_interval(start=256, full=2048, interval_tokens=50_000_000)
     return learning_rates(
         cost_of(shape("gpt3-1.3b")),
-        schedule,
+        ILLUSTRATED,
         num_steps=57_220,
         batch=256,
         length=2048,

@@ -1,0 +1,195 @@
+"""Every number in the prose of README and notebooks is one that a file or the code holds.
+
+Blocks that `./rltd report` writes are held equal to the records elsewhere. Whole numbers below ten
+are words; those of one decimal place or more, and larger ones, are looked up.
+"""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from eval.bench.shapes import shape
+from eval.evidence.intervals import interval
+from eval.evidence.paper import load_reported
+from eval.explain.clocks import ILLUSTRATED, authors_illustration
+from eval.explain.savings import CLAIMED_SAVING
+from eval.paths import NOTEBOOKS, RESULTS, ROOT
+from eval.record import load_records
+from eval.suites import suite
+from rltd_core import KeptLength
+
+GENERATED = r"<!-- headline: .*?<!-- /headline -->|```.*?```|^    .*?$|`[^`]*`"
+NAMES = r"\]\([^)]*\)|https?://\S+|arXiv [\d.]+|Figures 1 and B\.1|GPT-3 1\.3B|\b350M|1\.3B"
+NUMBER = r"(?<![\w.-])\d[\d,]*(?:\.\d+)?(?:[ ]?(?:%|B\b|M\b))?(?![\w])"
+
+
+def numbers(text: str) -> set[str]:
+    """Return the numbers that a reader could ask the source of."""
+    text = re.sub(GENERATED, "", text, flags=re.MULTILINE | re.DOTALL)
+    found = (match.strip().rstrip(",") for match in re.findall(NUMBER, re.sub(NAMES, "", text)))
+    return {number for number in found if not re.fullmatch(r"\d", number)}
+
+
+def prose(notebook: Path) -> str:
+    cells = json.loads(notebook.read_text())["cells"]
+    return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+
+
+@cache
+def fresh_machine() -> set[str]:
+    with (RESULTS / "fresh_machine.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    values = [row[name] for row in rows for name in ("minutes", "megabytes") if row[name]]
+    return {f"{float(v):,.0f}" if float(v).is_integer() else v for v in values}
+
+
+@cache
+def timed_config() -> Any:
+    return shape("gpt2-shaped").make(512).config
+
+
+def million(parameters: float) -> str:
+    return f"{parameters / 1e6:.0f} M"
+
+
+def caveat_million(name: str) -> str:
+    """Return the parameters that a suite's own caveat states."""
+    told = " ".join(suite(name, "cpu").caveats)
+    found = re.search(r"([\d.]+) M parameters", told)
+    assert found
+    return f"{float(found.group(1)):.0f} M"
+
+
+def reported(identifier: str) -> str:
+    (row,) = [row for row in load_reported() if row.id == identifier]
+    return f"{row.value:g}"
+
+
+def setting(identifier: str, column: str) -> str:
+    table = pd.read_csv(RESULTS / "paper" / "savings.csv").set_index("id")
+    return f"{int(table[column][identifier]):,}"
+
+
+def cifar_schedule() -> KeptLength:
+    return KeptLength(start=32, full=197, ramp_steps=3910, quantum=8, rounding="deepspeed")
+
+
+def one_class_only() -> str:
+    records = load_records(RESULTS, "bert_pretrain_sst2")
+    worst = sorted(r.measurements["accuracy"].value for r in records if r.status == "ok")[:2]
+    assert worst[0] == worst[1]
+    return f"{worst[0]:.4f}"
+
+
+def first_full_step() -> str:
+    schedule = cifar_schedule()
+    return f"{next(step for step in range(5474) if schedule(step) == 197):,}"
+
+
+def copa_rows() -> str:
+    records = load_records(RESULTS, "gpt_pretrain")
+    (found,) = {r.measurements["copa/acc"].n for r in records if "copa/acc" in r.measurements}
+    return str(found)
+
+
+def illustrated_tokens() -> str:
+    return f"{authors_illustration()['step'].iloc[-1] * 256 * 2048 / 1e9:.0f} B"
+
+
+def illustrated_interval() -> str:
+    increases = (ILLUSTRATED.full - ILLUSTRATED.start) / ILLUSTRATED.quantum
+    return f"{ILLUSTRATED.ramp / increases / 1e9:g} B"
+
+
+def illustrated_warmup() -> str:
+    table = authors_illustration()
+    peak = table["step"][table["steps, tokens"].idxmax()]
+    return f"{100 * peak / table['step'].iloc[-1]:.0f} %"
+
+
+def confidence() -> str:
+    return f"{100 * inspect.signature(interval).parameters['confidence'].default:.0f} %"
+
+
+README: dict[str, Callable[[], str]] = {
+    "3.11": lambda: tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "requires-python"
+    ].removeprefix(">="),
+    "12": lambda: str(timed_config().n_layer),
+    "384": lambda: str(timed_config().n_embd),
+    "8,192": lambda: f"{timed_config().vocab_size:,}",
+    "0.4908": one_class_only,
+    "1.44": lambda: f"{1 / math.log(2):.2f}",
+    "0.1": lambda: str(suite("bert_pretrain", "cpu").arm("baseline_dropout").dropout),
+    "90 %": confidence,
+    "4 M": lambda: caveat_million("gpt_pretrain"),
+    "1 M": lambda: caveat_million("bert_pretrain"),
+    "23 M": lambda: caveat_million("bert_glue_sst2"),
+    "135 M": lambda: f"{re.sub('[^0-9]', '', suite('gpt_finetune', 'cpu').arms[0].model[7:])} M",
+    "19": lambda: str(len(suite("gpt_pretrain", "paper").arms[0].tasks)),
+}
+IN_NOTEBOOKS: dict[str, Callable[[], str]] = {
+    "32": lambda: setting("vit-b-cifar", "start"),
+    "197": lambda: setting("vit-b-cifar", "full"),
+    "3,910": lambda: setting("vit-b-cifar", "ramp"),
+    "5,474": lambda: setting("vit-b-cifar", "steps"),
+    "192": lambda: str(cifar_schedule()(3910)),
+    "3,982": first_full_step,
+    "256": lambda: str(authors_illustration()["kept"].min()),
+    "2,048": lambda: f"{authors_illustration()['kept'].max():,}",
+    "16": lambda: str(ILLUSTRATED.quantum),
+    "30 B": illustrated_tokens,
+    "0.05 B": illustrated_interval,
+    "10 %": illustrated_warmup,
+    "33.3 %": lambda: f"{100 * CLAIMED_SAVING:.1f} %",
+    "200": lambda: str(suite("gpt_pretrain", "cpu").arms[0].task_rows),
+    "100": copa_rows,
+    "87.32": lambda: reported("bert-large-random-ltd-524b"),
+    "87.29": lambda: reported("bert-large-baseline-1049b"),
+    "19": README["19"],
+    "90 %": confidence,
+}
+
+
+def test_every_number_of_the_readme_has_a_source() -> None:
+    found = numbers((ROOT / "README.md").read_text())
+    assert found - fresh_machine() == set(README)
+
+
+def test_every_number_of_the_notebooks_has_a_source() -> None:
+    found = set().union(*(numbers(prose(path)) for path in NOTEBOOKS.glob("*.ipynb")))
+    assert found == set(IN_NOTEBOOKS)
+
+
+@pytest.mark.parametrize("written", README)
+def test_a_number_of_the_readme_is_what_its_source_says(written: str) -> None:
+    assert README[written]() == written
+
+
+@pytest.mark.parametrize("written", IN_NOTEBOOKS)
+def test_a_number_of_the_notebooks_is_what_its_source_says(written: str) -> None:
+    assert IN_NOTEBOOKS[written]() == written
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("it takes 36.1 minutes and 2,480 MB,", {"36.1", "2,480"}),
+        ("a third, 3 tasks, GPT-2 and 33.3 % of 30 B", {"33.3 %", "30 B"}),
+        ("code `0.75` and [a link](https://x.org/1.2) of arXiv 2211.11586", set()),
+    ],
+)
+def test_numbers_are_found(text: str, expected: set[str]) -> None:
+    assert numbers(text) == expected
