@@ -126,7 +126,7 @@ def authors_illustration() -> pd.DataFrame:
 
 def plot_illustration(table: pd.DataFrame) -> Figure:
     """Draw `authors_illustration` as they do: both on one axis, the baseline dotted."""
-    authors, full = "layer tokens, authors' form", table["kept"].max()
+    authors, full = "layer tokens, authors' form", float(table["kept"].to_numpy().max())
     with canvas(height=3.6) as (figure, (left,)):
         right = left.twinx()
         right.spines["right"].set_visible(True)

@@ -69,6 +69,13 @@ def test_every_verb_is_in_the_readme_and_every_link_leads_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
+def test_the_readme_names_every_folder_of_the_repository() -> None:
+    made = {"out", "__pycache__"}
+    folders = {p.name for p in ROOT.iterdir() if p.is_dir() and p.name.isidentifier()} - made
+    here = README[README.index("## What is here") : README.index("## Where this differs")]
+    assert folders == set(re.findall(r"\[`(\w+)/`\]", here))
+
+
 def test_the_costs_that_the_readme_states_are_the_recorded_ones() -> None:
     with (ROOT / "results" / "fresh_machine.csv").open() as file:
         for row in csv.DictReader(file):

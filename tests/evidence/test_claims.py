@@ -14,13 +14,8 @@ from eval.errors import UserError
 from eval.evidence.arms import ARMS
 from eval.evidence.canvas import save
 from eval.evidence.claims import claim_table, finding, in_order, question_table, sentence
-from eval.evidence.claims_page import (
-    claims_data,
-    claims_headline,
-    claims_page,
-    plot_claims,
-    published_beside_ours,
-)
+from eval.evidence.claims_page import claims_headline, claims_page, published_beside_ours
+from eval.evidence.claims_plot import claims_data, plot_claims
 from eval.evidence.contrasts import STEP_LR
 from eval.evidence.intervals import interval
 from eval.evidence.paper import Claim, load_claims
@@ -180,6 +175,16 @@ def test_the_page_has_every_claim_with_its_source_and_verdict() -> None:
     assert "](gpt_finetune.md)" in page
     assert f"[{judge(of.suite, of.records).outcome}](results/summary/gpt_finetune.md)" in block
     assert not re.search(r"\bnan\b", page, re.IGNORECASE)
+
+
+def test_missing_runs_are_named_before_the_first_table() -> None:
+    of = only(part(), lambda r: (r.experiment.arm, r.seed) != ("random_ltd", 2))
+    (gap,) = of.gaps
+    table = claim_table(load_claims(), [of], [])
+    page = claims_page(table, question_table([], [of]), load_claims(), of.gaps)
+    for text in (page, claims_headline(table, of.gaps)):
+        assert text.index(f"Incomplete: {gap}.") < text.index("| ---")
+    assert "random_ltd seed 2" in gap
 
 
 def test_published_numbers_stand_beside_ours_where_there_are_any() -> None:
