@@ -35,7 +35,8 @@ class ClockLR(LRScheduler):
 
     The rate of a step is read before the step is counted: 0 on the clock is the first step.
     `minimum` is a fraction of each parameter group's peak rate. Both `warmup` and `total` are in
-    the clock's unit; the decay ends at `total` and the rate stays at the minimum after it.
+    the clock's unit; the decay ends at `total`, and the rate stays where it is then: at the
+    minimum, of `constant` at the peak, of `thirds` a hundredth of the way up from the minimum.
 
     Call `step()` once per optimizer step, after the clock has moved. Do not hand the scheduler to
     accelerate's `prepare`, which steps it once per process.
@@ -73,10 +74,9 @@ class ClockLR(LRScheduler):
         """Return the fraction of the peak rate at a reading of the clock."""
         if reading < self.warmup:
             return reading / self.warmup
-        if self.total == self.warmup:
-            return 1.0 if self.shape == "constant" else self.minimum
         # Whole numbers until here: readings in the same proportion give the same rate, exactly.
-        progress = min(1.0, (reading - self.warmup) / (self.total - self.warmup))
+        decay = self.total - self.warmup
+        progress = min(1.0, (reading - self.warmup) / decay) if decay else 1.0
         return self.minimum + (1.0 - self.minimum) * SHAPES[self.shape](progress)
 
     def state_dict(self) -> dict[str, Any]:

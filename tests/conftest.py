@@ -16,6 +16,7 @@ torch.set_num_threads(1)
 ensure_torchvision()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process, and the documents' in one: they share fixtures."""
     for item in items:

@@ -88,7 +88,8 @@ def test_the_peak_follows_the_warmup_and_the_minimum_the_last_step(plan: dict[st
     seen = rates(Clock(), list(range(plan["total"] + 5)), peak=1.0, **plan)
     if plan["warmup"] < plan["total"]:
         assert seen[plan["warmup"]] == 1.0
-    end = 1.0 if plan["shape"] == "constant" else plan["minimum"]
+    left = {"constant": 1.0, "thirds": 0.01}.get(plan["shape"], 0.0)
+    end = plan["minimum"] + (1.0 - plan["minimum"]) * left
     assert set(seen[plan["total"] :]) == {end}
 
 
@@ -97,6 +98,7 @@ def test_the_peak_follows_the_warmup_and_the_minimum_the_last_step(plan: dict[st
     [
         ("constant", [0, 0.5, 1, 1, 1, 1, 1, 1]),
         ("linear", [0, 0.5, 1, 0.8, 0.6, 0.4, 0.2, 0.2]),
+        ("thirds", [0, 0.5, 1, 1, 0.28, 0.208, 0.208, 0.208]),
         ("cosine", [0, 0.5, 1, 0.6 + 0.2 * math.sqrt(2), 0.6, 0.6 - 0.2 * math.sqrt(2), 0.2, 0.2]),
     ],
 )

@@ -159,6 +159,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
     folder = tmp_path_factory.mktemp("vit")
     with patch.context() as here:
         here.setenv("RLTD_CACHE", str(folder / "cache"))
+        here.setattr("eval.runner.OUT", folder / "out")
         here.setattr("eval.runner._AGAIN", folder / "again")
         found = run_suite(FINETUNED, seeds=(0,), store=folder / "store", workers=1)
     return {record.experiment.arm: record for record in found}
