@@ -19,8 +19,11 @@ A promise with [a source](https://example.org/paper) and [a place](#below).
 
 ## What is shown
 
-In short: it holds,
-in two lines.
+In short:
+
+- it holds,
+  in two lines
+- it does not
 
 Not this.
 
@@ -93,7 +96,9 @@ def test_the_figure_is_inside(folder: Path) -> None:
 
 def test_what_the_readme_says_in_short_comes_first(folder: Path) -> None:
     text = made(folder).text
-    assert "In short: it holds,\nin two lines." in text
+    assert "In short:" in text
+    assert "it holds,\nin two lines" in text
+    assert "it does not" in text
     assert "meaning" in text
     assert "Not this" not in text
     assert "Nor this" not in text
