@@ -25,7 +25,6 @@ from eval.spec import Suite
 
 __all__ = ["Finding", "claim_table", "finding", "in_order", "question_table", "sentence"]
 
-_NOT_EXAMINED = "not examined"
 _PAPERS_RATIO = 25.6 / 33.3
 """Wall-clock to compute saved. Source: abstract of arXiv 2211.11586."""
 _SAVED = "layer_token_saving_frac"
@@ -76,21 +75,21 @@ def claim_table(
     claims: Sequence[Claim], parts: Sequence[Part], timings: Sequence[BenchRecord]
 ) -> pd.DataFrame:
     """Return one row a claim and tier; a claim that nothing here examines has a row, too."""
+    newest = {record.tier: record for record in timings}
     rows = []
     for claim in claims:
-        here = [part for part in parts if part.suite.name == claim.suite and _finished(part)]
         if claim.rule == "saving":
-            rows.append(_row(claim, _recomputed()) | {"shown_in": "paper.md"})
+            found = [_row(claim, _recomputed()) | {"shown_in": "paper.md"}]
         elif claim.rule == "time":
-            newest = {record.tier: record for record in timings}
-            rows += [
+            found = [
                 _row(claim, _timed(record)) | {"tier": tier, "shown_in": "bench_step.md"}
                 for tier, record in newest.items()
             ]
-        elif here:
-            rows += [_examined(claim, part) for part in here]
         else:
-            rows.append(_row(claim, Finding(outcome=_NOT_EXAMINED)))
+            here = [p for p in parts if p.suite.name == claim.suite and _finished(p)]
+            found = [_examined(claim, part) for part in here]
+        nothing = "not examined" if claim.rule == "none" else "not run yet"
+        rows += found or [_row(claim, Finding(outcome=nothing))]
     return pd.DataFrame(rows)
 
 
