@@ -1,9 +1,9 @@
-"""What became of each claim of the authors: verdict, n, cost, and the page that shows it."""
+"""The tables of claims: what became of each, at what cost, and the page that shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -11,64 +11,30 @@ import pandas as pd
 from eval.bench.ratios import ratios
 from eval.bench.records import BenchRecord
 from eval.bench.step import DROPPING
-from eval.evidence.arms import Arm, arm_looks
-from eval.evidence.contrasts import differences, unit_of, written
+from eval.evidence.contrasts import UNTRAINED, differences, unit_of, written
+from eval.evidence.findings import Finding, finding
 from eval.evidence.formatting import percent
-from eval.evidence.grid import finished
-from eval.evidence.intervals import Interval, interval, non_inferiority
+from eval.evidence.grid import common, finished
 from eval.evidence.paper import Claim
 from eval.evidence.part import Part
-from eval.evidence.stats import BASELINE, ENOUGH_SEEDS, JUDGED, TREATMENT, judge
+from eval.evidence.stats import BASELINE, TREATMENT
 from eval.evidence.tables import suite_table
+from eval.evidence.zero_shot import has_tasks, mean_of_tasks
 from eval.explain.savings import CLAIMED_SAVING, claimed_ramp, savings
-from eval.spec import Suite
 
-__all__ = ["Finding", "claim_table", "finding", "in_order", "question_table", "sentence"]
+__all__ = ["claim_table", "in_order", "question_table"]
 
 _PAPERS_RATIO = 25.6 / 33.3
 """Wall-clock to compute saved. Source: abstract of arXiv 2211.11586."""
 _SAVED = "layer_token_saving_frac"
-_OUTCOMES = {
-    "non-inferior": "supported in direction",
-    "inferior": "contradicted",
-    "undecided": "undecided",
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """What the records of one tier say of a claim."""
-
-    outcome: str
-    n: int = 0
-    interval: Interval | None = None
-    """Over seeds, oriented: positive speaks for the claim's arm."""
-    arms: tuple[str, ...] = ()
-    """The arms that were compared; their runs are what the finding cost."""
-    shown: str = ""
-    """The interval as it is written, or what stands in its place."""
-
-
-def finding(claim: Claim, part: Part) -> Finding:
-    """Judge a claim about arms by its rule.
-
-    `quality`: the verdict over three arms. `better`: the interval of the paired difference lies
-    above zero. `as good`: it lies above minus the margin. Fewer than five seeds are no evidence.
-    """
-    return _RULES[claim.rule](claim, part)
-
-
-def sentence(claim: Claim, part: Part) -> str:
-    """Say the finding, with what was compared where it is a pair of arms."""
-    found = finding(claim, part)
-    if claim.rule == "quality":
-        return f"{found.outcome}, n = {found.n}"
-    if not found.n:
-        return "no evidence: no seed has finished in both arms"
-    which = " against ".join(look.label for look in _looks(claim))
-    few = f" (n < {ENOUGH_SEEDS})" if found.n < ENOUGH_SEEDS else ""
-    unit = unit_of(part.suite, part.records)
-    return f"{found.outcome}{few}; {which}, n = {found.n}: {found.shown} {unit}"
+_PAIRS = (
+    (
+        "bert_glue_sst2",
+        "random_ltd_padding_aware",
+        "Dropping padding first is better than dropping it like any token",
+    ),
+)
+"""Suite, the arm that random-LTD is compared with, and what would be so."""
 
 
 def claim_table(
@@ -82,12 +48,12 @@ def claim_table(
             found = [_row(claim, _recomputed()) | {"shown_in": "paper.md"}]
         elif claim.rule == "time":
             found = [
-                _row(claim, _timed(record)) | {"tier": tier, "shown_in": "bench_step.md"}
+                _row(claim, _timed(record, parts)) | {"tier": tier, "shown_in": "bench_step.md"}
                 for tier, record in newest.items()
             ]
         else:
             here = [p for p in parts if p.suite.name == claim.suite and _finished(p)]
-            found = [_examined(claim, part) for part in here]
+            found = [_examined(claim, part, parts) for part in here]
         nothing = "not examined" if claim.rule == "none" else "not run yet"
         rows += found or [_row(claim, Finding(outcome=nothing))]
     return pd.DataFrame(rows)
@@ -102,67 +68,32 @@ def in_order(claims: Sequence[Claim], parts: Sequence[Part]) -> list[Part]:
 def question_table(claims: Sequence[Claim], parts: Sequence[Part]) -> pd.DataFrame:
     """Return the verdicts of suites that ask what the authors do not claim, a row each."""
     claimed = {claim.suite for claim in claims if claim.rule == "quality"}
-    asked = [p for p in parts if p.suite.margin is not None and p.suite.name not in claimed]
-    return pd.DataFrame([_examined(_own(p.suite), p) for p in asked if _finished(p)])
+    rows = []
+    for part in filter(_finished, parts):
+        name, measured = part.suite.name, part.suite.primary.replace("_", " ")
+        if part.suite.margin is not None and name not in claimed:
+            rows.append(_examined(_own(name, part.suite.question, measured), part, parts))
+        for suite, arm, short in _PAIRS:
+            if suite == name and differences(part.suite, part.records, arm, TREATMENT):
+                rows.append(_examined(_own(name, short, measured, arm), part, parts))
+    return pd.DataFrame(rows)
 
 
-def _own(suite: Suite) -> Claim:
-    """Return a suite's question in the shape of a claim."""
+def _own(suite: str, short: str, judged: str, arm: str = "") -> Claim:
+    """Return a question of ours in the shape of a claim: a suite's, or whether an arm is better."""
     return Claim(
-        id=suite.name,
-        suite=suite.name,
-        rule="quality",
-        arm=TREATMENT,
-        against=BASELINE,
-        short=suite.question,
+        id=f"{suite}-{arm}" if arm else suite,
+        suite=suite,
+        rule="better" if arm else "quality",
+        arm=arm or TREATMENT,
+        against=TREATMENT if arm else BASELINE,
+        short=short,
+        judged=judged,
         paper="none",
-        claim=suite.question,
+        claim=short,
         locator="none",
         evidence="none",
     )
-
-
-def _quality(claim: Claim, part: Part) -> Finding:
-    verdict = judge(part.suite, part.records)
-    of = verdict.quality_interval
-    return Finding(
-        outcome=verdict.outcome,
-        n=verdict.n,
-        interval=of,
-        arms=JUDGED,
-        shown="" if of is None else str(of),
-    )
-
-
-def _better(claim: Claim, part: Part) -> Finding:
-    return _pair(claim, part, margin=0.0)
-
-
-def _as_good(claim: Claim, part: Part) -> Finding:
-    assert part.suite.margin is not None
-    return _pair(claim, part, margin=part.suite.margin)
-
-
-def _pair(claim: Claim, part: Part, *, margin: float) -> Finding:
-    found = differences(part.suite, part.records, claim.arm, claim.against)
-    of = interval(found.values()) if len(found) > 1 else None
-    outcome = "no evidence"
-    if of is not None and len(found) >= ENOUGH_SEEDS:
-        outcome = _OUTCOMES[non_inferiority(of, margin)]
-    return Finding(
-        outcome=outcome,
-        n=len(found),
-        interval=of,
-        arms=(claim.arm, claim.against),
-        shown=written(found) if found else "",
-    )
-
-
-_RULES: dict[str, Callable[[Claim, Part], Finding]] = {
-    "quality": _quality,
-    "better": _better,
-    "as good": _as_good,
-}
 
 
 def _recomputed() -> Finding:
@@ -173,7 +104,7 @@ def _recomputed() -> Finding:
         if row["setting"].startswith("GPT-3 1.3B")
     ]
     return Finding(
-        outcome="setting not published",
+        outcome="setting not found",
         shown=(
             f"the authors' scripts save {percent(min(scripts))} to {percent(max(scripts))}; "
             f"{percent(CLAIMED_SAVING)} need a ramp over {100 * claimed_ramp():.0f} % of the run"
@@ -181,22 +112,40 @@ def _recomputed() -> Finding:
     )
 
 
-def _timed(record: BenchRecord) -> Finding:
+def _timed(record: BenchRecord, parts: Sequence[Part]) -> Finding:
     table = ratios(record.timings).query(f"arm == {DROPPING!r}")
     arrived = (1 - table["step_ratio"]) / (1 - table["layer_token_ratio"])
-    return Finding(
-        outcome="measured on single steps",
-        shown=(
-            f"{arrived.min():.2f} to {arrived.max():.2f} of the layer tokens' saving arrive as "
-            f"time; the paper's ratio is {_PAPERS_RATIO:.2f}"
-        ),
+    shown = (
+        f"{arrived.min():.2f} to {arrived.max():.2f} of the layer tokens' saving arrive as time in "
+        f"single steps; the paper's ratio is {_PAPERS_RATIO:.2f}"
     )
+    here = [p for p in parts if p.tier == record.tier and p.suite.margin is not None]
+    if in_runs := [share for p in here if (share := _arrived_in_runs(p)) is not None]:
+        shown += f"; as CPU time in whole runs {min(in_runs):.2f} to {max(in_runs):.2f}"
+    return Finding(outcome="measured", shown=shown)
+
+
+def _arrived_in_runs(part: Part) -> float | None:
+    """Return how much of the layer tokens' saving random-LTD's runs saved as CPU time, if any."""
+    runs = finished(part.records)
+    pairs = [
+        (ours.cost, runs[BASELINE][seed].cost)
+        for seed, ours in runs.get(TREATMENT, {}).items()
+        if seed in runs.get(BASELINE, {}) and ours.experiment.pretrained is None
+    ]
+    shares = [
+        (1 - ours.train_cpu_s / full.train_cpu_s) / (1 - ours.layer_tokens / full.layer_tokens)
+        for ours, full in pairs
+        if ours is not None and full is not None and ours.layer_tokens < full.layer_tokens
+    ]
+    return median(shares) if shares else None
 
 
 def _row(claim: Claim, found: Finding) -> dict[str, Any]:
     row: dict[str, Any] = {
         "claim": claim.id,
         "short": claim.short,
+        "judged": claim.judged,
         "evidence": claim.evidence,
         "suite": claim.suite,
         "verdict": found.outcome,
@@ -209,7 +158,7 @@ def _row(claim: Claim, found: Finding) -> dict[str, Any]:
     return row | ({"shown": found.shown} if found.shown else {})
 
 
-def _examined(claim: Claim, part: Part) -> dict[str, Any]:
+def _examined(claim: Claim, part: Part, parts: Sequence[Part]) -> dict[str, Any]:
     """Return the row of a finding with its tier, saving, cost and page."""
     found = finding(claim, part)
     row = _row(claim, found) | {
@@ -218,10 +167,32 @@ def _examined(claim: Claim, part: Part) -> dict[str, Any]:
         "hours": _hours(part, found.arms),
         "shown_in": f"{part.suite.name}.md",
     }
+    if claim.rule != "quality":
+        return row
+    saved = _saving(part, parts)
+    return row | ({} if saved is None else {_SAVED: saved}) | _beside(part)
+
+
+def _beside(part: Part) -> dict[str, str]:
+    """Return what belongs beside a verdict: zero-shot scores, and what pretraining itself gave."""
+    said = []
+    if has_tasks(part.records) and len(common(part.records, TREATMENT, BASELINE)) > 2:
+        said.append(f"zero-shot, mean of tasks: {mean_of_tasks(part.suite, part.records)}")
+    if itself := differences(part.suite, part.records, BASELINE, UNTRAINED):
+        said.append(f"the baseline's pretraining itself: {written(itself)}")
+    return {"beside": "; ".join(said)} if said else {}
+
+
+def _saving(part: Part, parts: Sequence[Part]) -> float | None:
+    """Return the layer tokens that random-LTD saved, in the pretraining if that is what saved."""
+    before = part.suite.arms[0].pretrained
+    if before is not None:
+        earlier = [p for p in parts if (p.suite.name, p.tier) == (before.suite, before.tier)]
+        part = earlier[0] if earlier and _finished(earlier[0]) else part
     table = suite_table(part.suite, part.records).set_index("arm")
-    if claim.rule == "quality" and TREATMENT in table.index and _SAVED in table:
-        row[_SAVED] = table[_SAVED][TREATMENT]
-    return row
+    if TREATMENT not in table.index or _SAVED not in table:
+        return None
+    return float(table.to_dict("index")[TREATMENT][_SAVED])
 
 
 def _hours(part: Part, arms: Sequence[str]) -> float:
@@ -234,8 +205,3 @@ def _hours(part: Part, arms: Sequence[str]) -> float:
 
 def _finished(part: Part) -> bool:
     return any(record.status == "ok" for record in part.records)
-
-
-def _looks(claim: Claim) -> list[Arm]:
-    looks = arm_looks([claim.arm, claim.against])
-    return [looks[claim.arm], looks[claim.against]]

@@ -18,37 +18,35 @@ __all__ = [
     "claims_in_full",
     "claims_markdown",
     "claims_page",
+    "cost_sentence",
     "published_beside_ours",
 ]
 
 HOW_JUDGED = """\
 *Supported in direction*: with at least five seeds, the baseline learned, random-LTD is worse by
 less than the margin that was declared before the runs, and better than the baseline shortened to
-the same layer tokens. Where a claim compares two arms: the first is better, or, of what *needs no
-care*, worse by less than the margin. *Contradicted*: the opposite is shown. Differences are means
-over seeds with 90 % intervals; positive speaks for the claim. Hours are of one core at tier cpu, of
-a GPU at the larger tiers, over all runs compared. Models and data are far smaller than the paper's:
-a verdict is about a direction.
+the same layer tokens. *Not supported*: it is worse by more than the margin. *Undecided*: the
+interval holds losses on both sides of the margin; that there is a loss may be certain, its size
+is not. Where a claim compares two arms: the first is better (or *contradicted*: worse), or, of
+what *needs no care*, worse by less than the margin. Differences are means over seeds with 90 %
+intervals; positive speaks for the claim. Nothing is corrected for the number of comparisons.
+Hours are of one core at tier cpu, of a GPU at the larger tiers, over all runs compared. Models
+and data are far smaller than the paper's: a verdict is about a direction.
 """
 
 
-def claims_headline(table: pd.DataFrame, gaps: Sequence[str] = ()) -> str:
-    """Return the README's table: every claim with its verdict, and where to read on.
+def claims_headline(
+    table: pd.DataFrame, questions: pd.DataFrame, gaps: Sequence[str] = (), cost: str = ""
+) -> str:
+    """Return the README's tables: every claim and question with its verdict, and where to read on.
 
-    What is missing of the runs comes first.
+    What is missing of the runs comes first, what all of them cost last.
     """
-    rows = [
-        {
-            "the paper's claim": row["short"],
-            "here": _verdict(row),
-            "tier": _text(row, "tier"),
-            "n": _text(row, "n"),
-            "layer tokens saved": _share(row.get("layer_token_saving_frac")),
-            "difference [90 % interval], or what was found": _found(row),
-        }
-        for row in table.to_dict("records")
-    ]
-    return "\n".join([*_incomplete(gaps), to_markdown(pd.DataFrame(rows)), ""])
+    summary = "results/summary/"
+    lines = [*_incomplete(gaps), _short(table, "the paper's claim", summary)]
+    if len(questions):
+        lines += [_short(questions, "asked here, not claimed by the paper", summary)]
+    return "\n".join([*lines, f"{cost}\n" if cost else ""])
 
 
 def claims_page(
@@ -56,17 +54,31 @@ def claims_page(
     questions: pd.DataFrame,
     claims: Sequence[Claim],
     gaps: Sequence[str] = (),
+    cost: str = "",
 ) -> str:
     """Return the page: claims, further questions, and each claim in full with its source.
 
     What is missing of the runs comes first.
     """
     lines = ["# The claims, and what became of them\n", HOW_JUDGED, *_incomplete(gaps)]
-    lines += [claims_markdown(table)]
+    lines += [claims_markdown(table), f"{cost}\n"] if cost else [claims_markdown(table)]
     lines += ["![Every verdict's differences, in margins](claims-verdicts.svg)\n"]
     if len(questions):
         lines += ["## Asked here, not claimed by the paper\n", claims_markdown(questions)]
     return "\n".join([*lines, "## Each claim in full\n", claims_in_full(claims)])
+
+
+def cost_sentence(parts: Sequence[Part]) -> str:
+    """Say how many runs the evidence has, pilots included, and what they cost, tier by tier."""
+    said = []
+    for tier in dict.fromkeys(part.tier for part in parts):
+        costs = [r.cost for p in parts if p.tier == tier for r in p.records if r.cost is not None]
+        if tier in ("smoke", "cpu"):
+            hours, unit = sum(c.train_cpu_s for c in costs) / 3600, "hours of one core"
+        else:
+            hours, unit = sum(c.train_wall_s for c in costs) / 3600, "hours of a GPU"
+        said.append(f"{len(costs)} runs at tier {tier} trained for {hours:.1f} {unit}")
+    return f"All records together: {'; '.join(said)}." if said else ""
 
 
 def claims_markdown(table: pd.DataFrame, *, summary: str = "") -> str:
@@ -102,25 +114,37 @@ def _incomplete(gaps: Sequence[str]) -> list[str]:
 def _row(row: dict[Any, Any], summary: str) -> dict[str, str]:
     return {
         "claim": row["short"],
+        "judged here by": row["judged"],
         "tier": _text(row, "tier"),
         "verdict": row["verdict"],
         "found": _found(row),
-        "n": _text(row, "n"),
+        "seeds": _text(row, "n"),
         "layer tokens saved": _share(row.get("layer_token_saving_frac")),
         "hours": _hours(row.get("hours")),
         "shown in": _link(row, summary),
     }
 
 
-def _verdict(row: dict[Any, Any]) -> str:
-    place = _text(row, "shown_in")
-    return f"[{row['verdict']}](results/summary/{place})" if place else row["verdict"]
+def _short(table: pd.DataFrame, heading: str, summary: str) -> str:
+    rows = [
+        {
+            heading: row["short"],
+            "verdict": _link(row, summary, row["verdict"]) or row["verdict"],
+            "judged here by": row["judged"],
+            "difference [90 % interval], or what was found": _found(row),
+            "tier, seeds": ", ".join(filter(None, (_text(row, "tier"), _text(row, "n")))),
+            "layer tokens saved": _share(row.get("layer_token_saving_frac")),
+        }
+        for row in table.to_dict("records")
+    ]
+    return to_markdown(pd.DataFrame(rows))
 
 
 def _found(row: dict[Any, Any]) -> str:
     if not pd.isna(row.get("difference", pd.NA)):
         numbers = (signed(row[name]) for name in ("difference", "low", "high"))
-        return "{} [{}, {}] {}".format(*numbers, row["unit"])
+        beside = _text(row, "beside")
+        return "{} [{}, {}] {}".format(*numbers, row["unit"]) + f"; {beside}" * bool(beside)
     return _text(row, "shown")
 
 
@@ -139,6 +163,6 @@ def _hours(value: Any) -> str:
     return "" if value is None or pd.isna(value) else f"{value:.1f}"
 
 
-def _link(row: dict[Any, Any], summary: str) -> str:
+def _link(row: dict[Any, Any], summary: str, words: str = "") -> str:
     place = _text(row, "shown_in")
-    return f"[{place.removesuffix('.md')}]({summary}{place})" if place else ""
+    return f"[{words or place.removesuffix('.md')}]({summary}{place})" if place else ""

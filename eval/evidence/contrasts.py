@@ -18,6 +18,7 @@ __all__ = [
     "CONTRASTS",
     "CONTROL",
     "STEP_LR",
+    "UNTRAINED",
     "contrast_sentence",
     "contrast_table",
     "differences",

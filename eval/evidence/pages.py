@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eval.evidence.claims import sentence
 from eval.evidence.contrasts import contrast_sentence, contrast_table, has_contrasts
+from eval.evidence.findings import sentence
 from eval.evidence.layer_token import has_layer_token
 from eval.evidence.paper import Claim, load_claims
 from eval.evidence.part import Part
@@ -40,22 +40,26 @@ def declared(suite: Suite) -> str:
 
 
 def headline(parts: Sequence[Part]) -> str:
-    """Return what the README shows of a suite."""
+    """Return what the README shows of a suite: verdict, table, size and figure.
+
+    Limits, the method taken apart, and cost are on the suite's page.
+    """
     name = parts[0].suite.name
-    claims = [c for c in load_claims() if c.suite == name]
-    lines = [f"The claim: {c.claim} ({c.paper}; read in: {c.locator}).\n" for c in claims]
-    lines += [line for part in parts for line in _answer(part)]
+    lines = []
+    for part in parts:
+        lines += [*_verdict(part), f"- {size_sentence(part.suite)}\n"]
     kind, what = "curves", "validation loss"
     if parts[0].suite.arms[0].objective == "images":
         kind, what = "accuracy", "accuracy"
-    figures = [
+    lines += [
         f"![{name}, tier {part.tier}: {what} of every arm]"
         f"(results/summary/{name}-{part.tier}-{kind}.svg)\n"
         for part in parts
     ]
-    figures += [time for part in parts if (time := time_sentence(part.tier, part.records))]
-    details = f"Details: [{name}](results/summary/{name}.md).\n"
-    return "\n".join([*lines, *figures, details])
+    details = (
+        f"Limits, what each part of the method does, cost: [{name}](results/summary/{name}.md).\n"
+    )
+    return "\n".join([*lines, details])
 
 
 def suite_page(parts: Sequence[Part], figures: dict[str, str]) -> str:
@@ -88,19 +92,26 @@ def yours_page(parts: Sequence[tuple[Part, Part]], figures: dict[str, str]) -> s
     return "\n".join(lines)
 
 
-def _answer(part: Part) -> list[str]:
-    """Return what a table never comes without: what is missing, the verdict, the limits."""
+def _verdict(part: Part) -> list[str]:
+    """Return what a table never comes without: what is missing, and the verdict."""
     table = suite_table(part.suite, part.records)
     shown = table.filter([name for name in HEADLINE if name in table])
     lines = [f"Incomplete: {gap}.\n" for gap in part.gaps]
-    lines += [f"**{part.conclusion}**\n", to_markdown(shown)]
+    return [*lines, f"**{part.conclusion}**\n", to_markdown(shown)]
+
+
+def _answer(part: Part) -> list[str]:
+    """Return verdict and table with the arms taken apart, and the limits."""
+    lines = _verdict(part)
     if has_contrasts(part.records):
         lines.append(f"{contrast_sentence(part.suite, part.records)}\n")
     lines += [f"**{c.short}: {sentence(c, part)}.**\n" for c in _claims(part) if _is_pair(c, part)]
     if has_tasks(part.records):
         lines.append(f"{zero_shot_sentence(part.suite, part.records)}\n")
     notes = [size_sentence(part.suite), *part.suite.caveats]
-    return lines + [f"- {note}" for note in notes] + [""]
+    lines += [*(f"- {note}" for note in notes), ""]
+    time = time_sentence(part.tier, part.records)
+    return [*lines, time] if time else lines
 
 
 def _parts_of_the_method(part: Part) -> list[str]:

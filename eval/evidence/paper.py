@@ -51,6 +51,8 @@ class Claim:
     against: str
     """The arms whose difference it is about; `none` where it is not about arms."""
     short: str
+    judged: str
+    """What is measured here for it."""
     paper: str
     claim: str
     locator: str

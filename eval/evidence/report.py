@@ -17,7 +17,7 @@ from eval.evidence.anchors import load_anchors, zero_shot_headline, zero_shot_pa
 from eval.evidence.bench_page import bench_headline, bench_page, bench_table
 from eval.evidence.canvas import save
 from eval.evidence.claims import claim_table, in_order, question_table
-from eval.evidence.claims_page import claims_headline, claims_page
+from eval.evidence.claims_page import claims_headline, claims_page, cost_sentence
 from eval.evidence.claims_plot import claims_data, plot_claims
 from eval.evidence.drawn import draw
 from eval.evidence.glue import glue_data, glue_parts
@@ -165,11 +165,12 @@ def _claims(parts: Sequence[Part], store: Path, to: Path) -> dict[str, str]:
     table = claim_table(claims, parts, load_bench(store))
     _write_table(table, to, "claims")
     gaps = [gap for part in parts if part.records for gap in part.gaps]
-    (to / "claims.md").write_text(claims_page(table, question_table(claims, parts), claims, gaps))
+    questions, cost = question_table(claims, parts), cost_sentence(parts)
+    (to / "claims.md").write_text(claims_page(table, questions, claims, gaps, cost))
     data = claims_data(parts)
     if len(data):
         save(plot_claims(parts), to / "claims-verdicts", data)
-    return {"claims": claims_headline(table, gaps)}
+    return {"claims": claims_headline(table, questions, gaps, cost)}
 
 
 def _glue(parts: Sequence[Part], to: Path) -> dict[str, str]:

@@ -24,6 +24,7 @@ __all__ = [
     "average_line",
     "averages_line",
     "has_tasks",
+    "mean_of_tasks",
     "rows_of",
     "score_table",
     "tasks_of",
@@ -150,13 +151,19 @@ def zero_shot_sentence(suite: Suite, records: Sequence[Record]) -> str:
     if "low" not in rows or rows.empty:
         return "Zero-shot: one seed, so nothing can be said of a task."
     better, worse = sum(rows["low"] > 0), sum(rows["high"] < 0)
-    names = [f"{task}/{ANSWER_BITS}" for task in rows["task"]]
-    mean = _cells(records, TREATMENT, "", names)[""]
     return (
         f"Zero-shot, in bits of the right answer per byte: random-LTD is better than the baseline "
         f"on {better} of {len(rows)} tasks, worse on {worse}, undecided on the others; mean of the "
-        f"tasks {mean}."
+        f"tasks {mean_of_tasks(suite, records)}."
     )
+
+
+def mean_of_tasks(suite: Suite, records: Sequence[Record]) -> str:
+    """Return random-LTD's mean gain over the tasks, in bits of the right answer per byte."""
+    data: Any = zero_shot_data(suite, records)
+    rows = data[(data["arm"] == TREATMENT) & (data["measurement"] == FEWER_BITS)]
+    names = [f"{task}/{ANSWER_BITS}" for task in rows["task"]]
+    return _cells(records, TREATMENT, "", names)[""]
 
 
 def _cells(records: Sequence[Record], arm: str, label: str, names: Sequence[str]) -> dict[str, str]:

@@ -46,7 +46,7 @@ CAVEATS = (
 )
 _PEAK_CAVEAT = (
     "One peak rate, 1.4e-3, for all arms but the two of *higher peak LR* (2e-3), which served both "
-    "better in the pilot; at 2.8e-3 the pilot's baseline learned nothing, and random-LTD did."
+    "better in the pilot; at 2.8e-3 the pilot's baseline learned nothing, while random-LTD learned."
 )
 NUM_LAYERS = 6
 # As gpt_pretrain: over 0.7 of the run from a quarter of the length, which is the paper's.

@@ -12,7 +12,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from rltd_core import KeptLength
 
 GENERATED = r"<!-- headline: .*?<!-- /headline -->|```.*?```|^    .*?$|`[^`]*`"
 NAMES = r"\]\([^)]*\)|https?://\S+|arXiv [\d.]+|Figures 1 and B\.1|GPT-3 1\.3B|\b350M|1\.3B"
+PRETRAINED = ("gpt_pretrain", "bert_pretrain")
 NUMBER = r"(?<![\w.-])\d[\d,]*(?:\.\d+)?(?:[ ]?(?:%|B\b|M\b))?(?![\w])"
 
 
@@ -60,16 +61,20 @@ def timed_config() -> Any:
     return shape("gpt2-shaped").make(512).config
 
 
-def million(parameters: float) -> str:
-    return f"{parameters / 1e6:.0f} M"
+def caveat(name: str, pattern: str) -> str:
+    """Return what a suite's own caveats state."""
+    found = re.search(pattern, " ".join(suite(name, "cpu").caveats))
+    assert found
+    return found.group(1)
 
 
 def caveat_million(name: str) -> str:
-    """Return the parameters that a suite's own caveat states."""
-    told = " ".join(suite(name, "cpu").caveats)
-    found = re.search(r"([\d.]+) M parameters", told)
-    assert found
-    return f"{float(found.group(1)):.0f} M"
+    return f"{float(caveat(name, r'([0-9.]+) M parameters')):.0f} M"
+
+
+def one_of(values: Iterable[int]) -> str:
+    (value,) = set(values)
+    return str(value)
 
 
 def reported(identifier: str) -> str:
@@ -136,6 +141,11 @@ README: dict[str, Callable[[], str]] = {
     "90 %": confidence,
     "4 M": lambda: caveat_million("gpt_pretrain"),
     "1 M": lambda: caveat_million("bert_pretrain"),
+    "4.4 M": lambda: caveat("gpt_pretrain", r"([\d.]+ M) parameters"),
+    "1.35 M": lambda: caveat("bert_pretrain", r"([\d.]+ M) parameters"),
+    "300 B": lambda: caveat("gpt_pretrain", r"trains on (\d+ B) tokens"),
+    "1.3 B": lambda: caveat("gpt_pretrain", r"paper's has ([\d.]+ B)"),
+    "400": lambda: one_of(suite(name, "cpu").arms[0].steps for name in PRETRAINED),
     "23 M": lambda: caveat_million("bert_glue_sst2"),
     "135 M": lambda: f"{re.sub('[^0-9]', '', suite('gpt_finetune', 'cpu').arms[0].model[7:])} M",
     "19": lambda: str(len(suite("gpt_pretrain", "paper").arms[0].tasks)),

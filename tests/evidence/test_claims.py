@@ -13,10 +13,11 @@ from eval.bench.records import load_bench
 from eval.errors import UserError
 from eval.evidence.arms import ARMS
 from eval.evidence.canvas import save
-from eval.evidence.claims import claim_table, finding, in_order, question_table, sentence
+from eval.evidence.claims import claim_table, in_order, question_table
 from eval.evidence.claims_page import claims_headline, claims_page, published_beside_ours
 from eval.evidence.claims_plot import claims_data, plot_claims
 from eval.evidence.contrasts import STEP_LR
+from eval.evidence.findings import finding, sentence
 from eval.evidence.intervals import interval
 from eval.evidence.paper import Claim, load_claims
 from eval.evidence.part import Part
@@ -60,7 +61,7 @@ def test_better_asks_for_an_interval_above_zero() -> None:
 @pytest.mark.parametrize(
     ("margin", "outcome"),
     [
-        (0.0, "contradicted"),
+        (0.0, "not supported"),
         (None, "undecided"),
         (1.0, "supported in direction"),
     ],
@@ -96,7 +97,7 @@ def test_the_table_has_a_row_for_every_claim_with_its_cost_and_its_page() -> Non
     assert (ours["tier"], ours["shown_in"], ours["unit"]) == ("cpu", "gpt_finetune.md", "bits/byte")
     assert 0 < ours["layer_token_saving_frac"] < 0.5
     for claim in load_claims():
-        nothing = {"none": "not examined", "saving": "setting not published"}
+        nothing = {"none": "not examined", "saving": "setting not found"}
         if claim.id != QUALITY.id:
             assert rows[claim.id]["verdict"] == nothing.get(claim.rule, "not run yet")
 
@@ -168,7 +169,7 @@ def test_the_page_has_every_claim_with_its_source_and_verdict() -> None:
     of = part()
     table = claim_table(load_claims(), [of], load_bench(RESULTS))
     page = claims_page(table, question_table(load_claims(), [of]), load_claims())
-    block = claims_headline(table)
+    block = claims_headline(table, question_table(load_claims(), [of]), (), "What it cost.")
     for claim in load_claims():
         assert page.count(f"**{claim.short}.** {claim.claim}") == 1
         assert claim.locator in page
@@ -183,7 +184,8 @@ def test_missing_runs_are_named_before_the_first_table() -> None:
     (gap,) = of.gaps
     table = claim_table(load_claims(), [of], [])
     page = claims_page(table, question_table([], [of]), load_claims(), of.gaps)
-    for text in (page, claims_headline(table, of.gaps)):
+    block = claims_headline(table, question_table([], [of]), of.gaps)
+    for text in (page, block):
         assert text.index(f"Incomplete: {gap}.") < text.index("| ---")
     assert "random_ltd seed 2" in gap
 

@@ -83,7 +83,7 @@ def test_two_builds_are_byte_identical(built: Place, place: Place):
     write_store(place.store, make_records(make_suite())[::-1])
     place.build()
     first, second = built.content(), place.content()
-    assert len(first) == 9
+    assert len(first) == 20
     assert first == second
     assert b"nan" not in b"".join(first[n] for n in first if not n.endswith("svg")).lower()
 
@@ -126,8 +126,10 @@ def test_the_readme_block_is_replaced_and_the_rest_is_untouched(built: Place):
     block = text[begin:end]
     assert "an old table" not in text
     assert "Supported in direction at tier cpu, n = 5 seeds" in block
+    page = (built.summary / "gpt_finetune.md").read_text()
     for caveat in make_suite().caveats:
-        assert f"- {caveat}" in block
+        assert f"- {caveat}" in page
+    assert "(results/summary/gpt_finetune.md)" in block
     old_begin, old_end = README.index("<!-- headline: gpt"), README.index("<!-- /headline -->")
     assert text[:begin] == README[:old_begin]
     assert text[end:] == README[old_end:]
