@@ -277,7 +277,8 @@ def test_test_alone_checks_style_types_and_tests_and_stops_at_the_first_failure(
         return int(called[-1] == failing)
 
     monkeypatch.setattr(commands.subprocess, "call", call)
-    steps = ["ruff check .", "ruff format --check .", "pyright", "pytest"]
+    monkeypatch.setattr(commands.os, "cpu_count", lambda: 64)
+    steps = ["ruff check .", "ruff format --check .", "pyright", "pytest -n 4 --dist loadgroup"]
     assert main(["test"]) == 0
     assert called == steps
     called, failing = [], "pyright"
