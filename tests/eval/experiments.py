@@ -5,6 +5,8 @@ Letters: N windows, S sequence.
 
 from __future__ import annotations
 
+import csv
+import gzip
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,13 @@ def column(journal: Journal, name: str) -> list[float | int | None]:
 def train_losses(journal: Journal) -> list[float | int | None]:
     """Return the training losses, one a step."""
     return column(journal, "train_loss")[1:]
+
+
+def curve_rows(store: Path, record: Record) -> list[dict[str, str]]:
+    """Return the curve that a run left in a store, as it is written."""
+    assert record.curve is not None
+    with gzip.open(store / record.curve, "rt", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def without_clock(journal: Journal) -> list[dict[str, float | int | None]]:

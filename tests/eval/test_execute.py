@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 from dataclasses import replace
@@ -22,7 +21,15 @@ from eval.spec import Experiment
 from eval.tasks.perplexity import WindowScores, score_windows
 from eval.train import Interrupted, batch_order
 from rltd_core import KeptLength, RandomLTD
-from tests.eval.experiments import ARMS, arm, short, smoke_optimization, whole_run, windows
+from tests.eval.experiments import (
+    ARMS,
+    arm,
+    curve_rows,
+    short,
+    smoke_optimization,
+    whole_run,
+    windows,
+)
 
 pytestmark = pytest.mark.usefixtures("smoke")
 
@@ -37,9 +44,7 @@ def records(tmp_path: Path) -> dict[str, Record]:
 
 
 def curve(folder: Path, record: Record) -> list[dict[str, str]]:
-    assert record.curve is not None
-    with (folder / "store" / record.curve).open() as file:
-        return list(csv.DictReader(file))
+    return curve_rows(folder / "store", record)
 
 
 def store_files(folder: Path) -> set[str]:
@@ -143,7 +148,7 @@ def test_the_record_says_where_it_comes_from(records: dict[str, Record]) -> None
 def test_a_finished_run_leaves_record_and_curve_and_nothing_else(tmp_path: Path) -> None:
     record = whole_run(arm(**short()), tmp_path)
     name = f"random_ltd-seed0-{run_key(arm(**short()), 0)}"
-    assert store_files(tmp_path) == {f"{name}.json", f"{name}.csv"}
+    assert store_files(tmp_path) == {f"{name}.json", f"{name}.csv.gz"}
     assert load_records(tmp_path / "store", "gpt_finetune") == [record]
     assert not (tmp_path / "scratch").exists()
 

@@ -99,9 +99,10 @@ def test_the_drawn_learning_rate_is_the_one_that_training_uses(authors_form: boo
     schedule = KeptLength(start=8, full=32, ramp_steps=12)
     ltd = RandomLTD(model, schedule)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    run = {"warmup": 3, "batch": 2, "length": 32, "decay": "cosine", "minimum": 0.2}
-    lr = LayerTokenLR(optimizer, ltd, total=20, authors_form=authors_form, **run)
-    table = learning_rates(ltd.cost, schedule, num_steps=20, peak=0.5, **run)
+    run = {"warmup": 3, "batch": 2, "length": 32, "minimum": 0.2}
+    options = {"shape": "cosine", "authors_form": authors_form}
+    lr = LayerTokenLR(optimizer, ltd, total=20, **options, **run)
+    table = learning_rates(ltd.cost, schedule, num_steps=20, peak=0.5, decay="cosine", **run)
     drawn = table["layer tokens, authors' form" if authors_form else "layer tokens"]
     ids = torch.zeros(2, 32, dtype=torch.long)
     for step in range(21):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import socket
@@ -26,7 +25,7 @@ from eval.paths import ROOT
 from eval.processes import agree, from_main, is_main, num_processes, refuse_uneven
 from eval.record import Record, load_records
 from eval.worker import DONE, FAILED, INTERRUPTED
-from tests.eval.experiments import arm, whole_run
+from tests.eval.experiments import arm, curve_rows, whole_run
 
 RANKS = 2
 SMOKE = ["gpt_finetune", "--tier", "smoke", "--seed", "0"]
@@ -144,12 +143,6 @@ def record_of(folder: Path, name: str) -> Record:
     return found
 
 
-def curve(store: Path, record: Record) -> list[dict[str, str]]:
-    assert record.curve is not None
-    with (store / record.curve).open() as file:
-        return list(csv.DictReader(file))
-
-
 def test_the_main_process_speaks_for_all(ranks: list[dict[str, Any]]) -> None:
     for rank, seen in enumerate(ranks):
         agreed = seen["agreement"]
@@ -175,7 +168,7 @@ def test_the_baseline_is_that_of_one_process(folder: Path, tmp_path: Path) -> No
     assert (shared.key, shared.hashes) == (single.key, single.hashes)
     assert shared.provenance["processes"] == RANKS
     assert single.provenance["processes"] == 1
-    rows = curve(folder / "out", shared), curve(tmp_path / "store", single)
+    rows = curve_rows(folder / "out", shared), curve_rows(tmp_path / "store", single)
     for name in ("train_loss", "val_nll", "lr"):
         ours, theirs = ([float(r[name]) for r in some if r[name]] for some in rows)
         # The same sums in another order, as in the test of accumulation.
@@ -186,7 +179,7 @@ def test_the_baseline_is_that_of_one_process(folder: Path, tmp_path: Path) -> No
 def test_each_record_is_written_once_and_nothing_else_stays(folder: Path) -> None:
     left = sorted(p for p in (folder / "out").rglob("*") if p.is_file())
     assert len(left) == 4  # two records and their curves
-    assert {p.suffix for p in left} == {".json", ".csv"}
+    assert {p.suffix for p in left} == {".json", ".gz"}
 
 
 def test_a_stop_in_one_process_stops_all_at_the_same_step(ranks: list[dict[str, Any]]) -> None:
@@ -202,11 +195,11 @@ def test_random_ltd_over_two_processes_has_the_layer_tokens_of_the_formula(
     expected = sum(4 * (2 * 32 + 3 * experiment.kept(step)) for step in range(experiment.steps))
     assert record.cost is not None
     assert (record.cost.layer_tokens, record.cost.tokens) == (expected, 12 * 4 * 32)
-    rows = curve(folder / "out", record)
+    rows = curve_rows(folder / "out", record)
     assert [int(row["step"]) for row in rows] == list(range(13))
     assert [float(row["kept"]) for row in rows[1:]] == [experiment.kept(n) for n in range(12)]
     # Two processes draw other tokens than one: the losses differ from the first step on.
-    single = curve(tmp_path / "store", whole_run(experiment, tmp_path))
+    single = curve_rows(tmp_path / "store", whole_run(experiment, tmp_path))
     assert rows[1]["train_loss"] != single[1]["train_loss"]
 
 

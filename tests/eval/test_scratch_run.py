@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from eval.starts import model_of, tokenizer_of
 from eval.tasks.language import LanguageTask, prepare
 from eval.train import Interrupted, TrainingRun
 from rltd_core import KeptLength
-from tests.eval.experiments import arm, assert_same_weights, smoke_optimization, weights
+from tests.eval.experiments import arm, assert_same_weights, curve_rows, smoke_optimization, weights
 from tests.eval.test_runner import with_arms
 
 RAMP = KeptLength(start=8, full=32, ramp_steps=6)
@@ -59,9 +58,7 @@ def carried_out(wanted: Experiment, folder: Path, *, seed: int = 0, **options: A
 
 def curve(folder: Path, record: Record) -> list[dict[str, str]]:
     """Return the curve but for the wall-clock, which no run repeats."""
-    assert record.curve is not None
-    with (folder / "store" / record.curve).open() as file:
-        return [{**row, "wall_s": ""} for row in csv.DictReader(file)]
+    return [{**row, "wall_s": ""} for row in curve_rows(folder / "store", record)]
 
 
 @pytest.mark.parametrize("name", ARMS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import json
 import os
@@ -18,7 +17,7 @@ from eval.paths import ROOT
 from eval.record import Record, load_records
 from eval.spec import Experiment
 from eval.worker import DONE, FAILED, INTERRUPTED, main
-from tests.eval.experiments import arm, short, smoke_optimization, whole_run
+from tests.eval.experiments import arm, curve_rows, short, smoke_optimization, whole_run
 
 pytestmark = pytest.mark.usefixtures("smoke")
 
@@ -79,9 +78,7 @@ def signalled(path: Path, number: signal.Signals, step: int) -> int:
 
 
 def curve(folder: Path, record: Record) -> list[dict[str, str]]:
-    assert record.curve is not None
-    with (folder / "store" / record.curve).open() as file:
-        return [{**row, "wall_s": ""} for row in csv.DictReader(file)]
+    return [{**row, "wall_s": ""} for row in curve_rows(folder / "store", record)]
 
 
 def test_a_worker_killed_stopped_and_started_again_equals_a_run_straight_through(
