@@ -9,7 +9,7 @@ from eval.record import Record
 
 __all__ = ["common", "finished", "require_paired", "unfinished", "value_of"]
 
-_SAME_IN_ALL_ARMS = ("initial_weights", "batch_order", "evaluated_text")
+_SAME_IN_ALL_ARMS = ("initial_weights", "batch_order", "evaluated_text", "evaluated_images")
 
 
 def finished(records: Iterable[Record]) -> dict[str, dict[int, Record]]:

@@ -172,11 +172,14 @@ def test_an_unpaired_seed_is_an_error():
         )
 
 
-def test_runs_that_did_not_see_the_same_are_no_pair():
+@pytest.mark.parametrize(
+    "what", ["initial_weights", "batch_order", "evaluated_text", "evaluated_images"]
+)
+def test_runs_that_did_not_see_the_same_are_no_pair(what):
     suite = make_suite()
     records = make_records(suite)
-    odd = dataclasses.replace(records[0], hashes={**records[0].hashes, "batch_order": "other"})
-    with pytest.raises(UserError, match="differ in batch_order"):
+    odd = dataclasses.replace(records[0], hashes={**records[0].hashes, what: "other"})
+    with pytest.raises(UserError, match=f"differ in {what}"):
         judge(suite, [odd, *records[1:]])
 
 
