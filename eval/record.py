@@ -8,7 +8,9 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+import numpy as np
 
 from eval.errors import UserError
 from eval.spec import Experiment
@@ -39,6 +41,17 @@ class Measurement:
     """Examples the value is a mean over."""
     standard_error: float
     """Of that mean, over the examples; it says nothing of the spread between seeds."""
+
+    @classmethod
+    def of_mean(cls, values_N: np.ndarray, *, unit: str, split: str) -> Self:
+        """Return the mean of a value over the examples."""
+        return cls(
+            value=float(values_N.mean()),
+            unit=unit,
+            split=split,
+            n=len(values_N),
+            standard_error=float(values_N.std(ddof=1) / math.sqrt(len(values_N))),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

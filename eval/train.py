@@ -26,7 +26,7 @@ from eval.spec import Experiment
 from eval.tasks.task import Batch, Examples, Trainable
 from rltd_core import RandomLTD
 
-__all__ = ["Interrupted", "Journal", "TrainingRun", "batch_order"]
+__all__ = ["Interrupted", "Journal", "TrainingRun", "batch_order", "order_hash"]
 
 
 _TRAINING_PER_SAVING = 20
@@ -287,3 +287,8 @@ def batch_order(num_windows: int, num_samples: int, seed: int) -> np.ndarray:
     epochs = -(-num_samples // num_windows)
     order = np.concatenate([generator.permutation(num_windows) for _ in range(epochs)])
     return order[:num_samples].astype(np.int64)
+
+
+def order_hash(num_examples: int, seed: int) -> str:
+    """Return the hash of the first epoch's order, which the arms of a seed must share."""
+    return hashlib.sha256(batch_order(num_examples, num_examples, seed).tobytes()).hexdigest()

@@ -17,10 +17,10 @@ import numpy as np
 from eval.data.assets import asset
 from eval.data.glue_files import PACKAGED_GLUE, checkout_rows, package_rows, released_rows
 from eval.data.glue_tasks import GlueTask, glue_task
+from eval.data.held_out import held_out_places
 from eval.data.hub import load_hub_split
 from eval.errors import UserError
 from eval.paths import local_dir
-from eval.seeding import stream
 
 __all__ = [
     "Labelled",
@@ -32,8 +32,6 @@ __all__ = [
 Row = dict[str, Any]
 
 _HUB = ("nyu-mll/glue", "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c")
-_HELD_OUT = 10
-"""A tenth of the training rows is held out, at most `_MOST_HELD_OUT` of them."""
 _MOST_HELD_OUT = 1_000
 _TELLING = 8
 """Letters from which on a sentence within another one is no chance: the package's SST-2 has the
@@ -79,9 +77,8 @@ def load_labelled(name: str, split: str, source: str) -> Labelled:
     reported = [_labelled(task, _rows(task, each, source)) for each in task.validation]
     parts = source == "package"  # its training sentences are whole snippets of reviews
     clean = without_leaks(_labelled(task, _rows(task, "train", source)), reported, parts=parts)
-    count = min(_MOST_HELD_OUT, len(clean) // _HELD_OUT)
-    order = stream(f"held-out rows of {name}", 0).permutation(len(clean))
-    return clean.at(order[:count] if split == "held_out" else np.sort(order[count:]))
+    held_out, rest = held_out_places(f"held-out rows of {name}", len(clean), most=_MOST_HELD_OUT)
+    return clean.at(held_out if split == "held_out" else rest)
 
 
 @cache

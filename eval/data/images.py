@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-
 from eval.data.assets import asset
+from eval.data.held_out import held_out_places
 from eval.data.image_files import (
     checkout_pictures,
     hub_pictures,
@@ -20,12 +19,9 @@ from eval.data.image_files import (
 )
 from eval.data.pictures import Pictures
 from eval.errors import UserError
-from eval.seeding import stream
 
 __all__ = ["IMAGE_SETS", "ImageSet", "image_identity", "image_set", "load_pictures"]
 
-_HELD_OUT = 10
-"""A tenth of the training pictures is held out, at most `_MOST_HELD_OUT` of them."""
 _MOST_HELD_OUT = 2_000
 _CIFAR_10 = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -123,9 +119,9 @@ def load_pictures(name: str, split: str, source: str) -> Pictures:
         found = found.of_classes(wanted.part)
     if split == "test":
         return found
-    count = min(_MOST_HELD_OUT, len(found) // _HELD_OUT)
-    order = stream(f"held-out pictures of {name}", 0).permutation(len(found))
-    return found.at(order[:count] if split == "held_out" else np.sort(order[count:]))
+    what = f"held-out pictures of {name}"
+    held_out, rest = held_out_places(what, len(found), most=_MOST_HELD_OUT)
+    return found.at(held_out if split == "held_out" else rest)
 
 
 @cache

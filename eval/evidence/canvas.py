@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["also_png", "canvas", "save"]
+__all__ = ["also_png", "canvas", "save", "second_axis"]
 
 _STYLE = Path(__file__).with_name("figures.mplstyle")
 _PNG: ContextVar[Path | None] = ContextVar("png", default=None)
@@ -47,6 +47,14 @@ def canvas(
             yield figure, list(axes.flat)
         finally:
             plt.close(figure)
+
+
+def second_axis(left: Axes) -> Axes:
+    """Return an axis on the right of a panel, for another unit."""
+    right = left.twinx()
+    right.spines["right"].set_visible(True)
+    right.grid(False)
+    return right
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def claim_table(
                 for tier, record in newest.items()
             ]
         else:
-            here = [p for p in parts if p.suite.name == claim.suite and _finished(p)]
+            here = [p for p in parts if p.suite.name == claim.suite and p.has_runs]
             found = [_examined(claim, part, parts) for part in here]
         nothing = "not examined" if claim.rule == "none" else "not run yet"
         rows += found or [_row(claim, Finding(outcome=nothing))]
@@ -69,7 +69,7 @@ def question_table(claims: Sequence[Claim], parts: Sequence[Part]) -> pd.DataFra
     """Return the verdicts of suites that ask what the authors do not claim, a row each."""
     claimed = {claim.suite for claim in claims if claim.rule == "quality"}
     rows = []
-    for part in filter(_finished, parts):
+    for part in (p for p in parts if p.has_runs):
         name, measured = part.suite.name, part.suite.primary.replace("_", " ")
         if part.suite.margin is not None and name not in claimed:
             rows.append(_examined(_own(name, part.suite.question, measured), part, parts))
@@ -164,7 +164,7 @@ def _examined(claim: Claim, part: Part, parts: Sequence[Part]) -> dict[str, Any]
     row = _row(claim, found) | {
         "tier": part.tier,
         "unit": unit_of(part.suite, part.records),
-        "hours": _hours(part, found.arms),
+        "hours": part.hours(found.arms),
         "shown_in": f"{part.suite.name}.md",
     }
     if claim.rule != "quality":
@@ -188,20 +188,8 @@ def _saving(part: Part, parts: Sequence[Part]) -> float | None:
     before = part.suite.arms[0].pretrained
     if before is not None:
         earlier = [p for p in parts if (p.suite.name, p.tier) == (before.suite, before.tier)]
-        part = earlier[0] if earlier and _finished(earlier[0]) else part
+        part = earlier[0] if earlier and earlier[0].has_runs else part
     table = suite_table(part.suite, part.records).set_index("arm")
     if TREATMENT not in table.index or _SAVED not in table:
         return None
     return float(table.to_dict("index")[TREATMENT][_SAVED])
-
-
-def _hours(part: Part, arms: Sequence[str]) -> float:
-    """Return what the arms' runs cost: hours of one core at the small tiers, of a GPU else."""
-    done = finished(part.records)
-    costs = [r.cost for arm in arms for r in done.get(arm, {}).values() if r.cost is not None]
-    on_cpu = part.tier in ("smoke", "cpu")
-    return sum(c.train_cpu_s if on_cpu else c.train_wall_s for c in costs) / 3600
-
-
-def _finished(part: Part) -> bool:
-    return any(record.status == "ok" for record in part.records)

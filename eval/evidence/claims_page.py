@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -72,12 +72,11 @@ def cost_sentence(parts: Sequence[Part]) -> str:
     """Say how many runs the evidence has, pilots included, and what they cost, tier by tier."""
     said = []
     for tier in dict.fromkeys(part.tier for part in parts):
-        costs = [r.cost for p in parts if p.tier == tier for r in p.records if r.cost is not None]
-        if tier in ("smoke", "cpu"):
-            hours, unit = sum(c.train_cpu_s for c in costs) / 3600, "hours of one core"
-        else:
-            hours, unit = sum(c.train_wall_s for c in costs) / 3600, "hours of a GPU"
-        said.append(f"{len(costs)} runs at tier {tier} trained for {hours:.1f} {unit}")
+        here = [part for part in parts if part.tier == tier]
+        runs = sum(r.cost is not None for part in here for r in part.records)
+        hours = sum(part.hours() for part in here)
+        unit = "one core" if tier in ("smoke", "cpu") else "a GPU"
+        said.append(f"{runs} runs at tier {tier} trained for {hours:.1f} hours of {unit}")
     return f"All records together: {'; '.join(said)}." if said else ""
 
 
@@ -119,8 +118,8 @@ def _row(row: dict[Any, Any], summary: str) -> dict[str, str]:
         "verdict": row["verdict"],
         "found": _found(row),
         "seeds": _text(row, "n"),
-        "layer tokens saved": _share(row.get("layer_token_saving_frac")),
-        "hours": _hours(row.get("hours")),
+        "layer tokens saved": _text(row, "layer_token_saving_frac", percent),
+        "hours": _text(row, "hours", "{:.1f}".format),
         "shown in": _link(row, summary),
     }
 
@@ -133,7 +132,7 @@ def _short(table: pd.DataFrame, heading: str, summary: str) -> str:
             "judged here by": row["judged"],
             "difference [90 % interval], or what was found": _found(row),
             "tier, seeds": ", ".join(filter(None, (_text(row, "tier"), _text(row, "n")))),
-            "layer tokens saved": _share(row.get("layer_token_saving_frac")),
+            "layer tokens saved": _text(row, "layer_token_saving_frac", percent),
         }
         for row in table.to_dict("records")
     ]
@@ -148,19 +147,12 @@ def _found(row: dict[Any, Any]) -> str:
     return _text(row, "shown")
 
 
-def _text(row: dict[Any, Any], name: str) -> str:
+def _text(row: dict[Any, Any], name: str, write: Callable[[float], str] = "{:.0f}".format) -> str:
+    """Write a cell, a number by `write`; one that the row lacks is empty."""
     value = row.get(name, pd.NA)
     if pd.isna(value):
         return ""
-    return f"{value:.0f}" if isinstance(value, float) else str(value)
-
-
-def _share(value: Any) -> str:
-    return "" if value is None or pd.isna(value) else percent(value)
-
-
-def _hours(value: Any) -> str:
-    return "" if value is None or pd.isna(value) else f"{value:.1f}"
+    return write(value) if isinstance(value, float) else str(value)
 
 
 def _link(row: dict[Any, Any], summary: str, words: str = "") -> str:

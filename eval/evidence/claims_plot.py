@@ -26,7 +26,7 @@ def claims_data(parts: Sequence[Part]) -> pd.DataFrame:
     rows = []
     for part in parts:
         margin = part.suite.margin
-        if margin is None or not any(record.status == "ok" for record in part.records):
+        if margin is None or not part.has_runs:
             continue
         verdict = judge(part.suite, part.records)
         found = (verdict.quality_interval, verdict.shortened_interval)

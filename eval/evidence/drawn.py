@@ -49,7 +49,7 @@ _ONLY_IF: dict[str, Callable[[Part], bool]] = {
 def draw(part: Part, store: Path, to: Path) -> str:
     """Write the figures of a part and return the Markdown that shows them."""
     lines = []
-    if any(record.status == "ok" for record in part.records):
+    if part.has_runs:
         for kind, (plot, data_of, caption) in _FIGURES.items():
             if kind in _ONLY_IF and not _ONLY_IF[kind](part):
                 continue

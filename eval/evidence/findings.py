@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from eval.evidence.arms import Arm, arm_looks
+from eval.evidence.arms import arm_looks
 from eval.evidence.contrasts import differences, unit_of, written
 from eval.evidence.intervals import Interval, interval, non_inferiority
 from eval.evidence.paper import Claim
@@ -45,7 +45,8 @@ def sentence(claim: Claim, part: Part) -> str:
         return f"{found.outcome}, n = {found.n}"
     if not found.n:
         return "no evidence: no seed has finished in both arms"
-    which = " against ".join(look.label for look in _looks(claim))
+    looks = arm_looks([claim.arm, claim.against])
+    which = f"{looks[claim.arm].label} against {looks[claim.against].label}"
     few = f" (n < {ENOUGH_SEEDS})" if found.n < ENOUGH_SEEDS else ""
     unit = unit_of(part.suite, part.records)
     return f"{found.outcome}{few}; {which}, n = {found.n}: {found.shown} {unit}"
@@ -93,8 +94,3 @@ _RULES: dict[str, Callable[[Claim, Part], Finding]] = {
     "better": _better,
     "as good": _as_good,
 }
-
-
-def _looks(claim: Claim) -> list[Arm]:
-    looks = arm_looks([claim.arm, claim.against])
-    return [looks[claim.arm], looks[claim.against]]

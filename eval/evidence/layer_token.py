@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from eval.evidence.arms import arm_looks
-from eval.evidence.canvas import canvas
+from eval.evidence.canvas import canvas, second_axis
 from eval.evidence.contrasts import CONTROL
 from eval.evidence.series import schedule_data
 from eval.evidence.stats import BASELINE, TREATMENT
@@ -36,9 +36,7 @@ def plot_layer_token(suite: Suite, records: Sequence[Record], store: Path) -> Fi
     """
     data = schedule_data(suite, records, store)
     with canvas(height=3.8) as (figure, (left,)):
-        right = left.twinx()
-        right.spines["right"].set_visible(True)
-        right.grid(False)
+        right = second_axis(left)
         handles = []
         styles: dict[str, Any] = {
             BASELINE: {"linewidth": 5, "alpha": 0.3, "solid_capstyle": "butt"},

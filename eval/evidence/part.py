@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from eval.evidence.stats import judge
@@ -26,6 +26,24 @@ class Part:
     def tier(self) -> str:
         """Return the tier of the suite's arms."""
         return self.suite.arms[0].tier
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether a run of it has finished."""
+        return any(record.status == "ok" for record in self.records)
+
+    def hours(self, arms: Collection[str] | None = None) -> float:
+        """Return what its runs, or those of some arms, cost to train.
+
+        Hours of one core at the small tiers, of a GPU at the larger ones.
+        """
+        costs = [
+            r.cost
+            for r in self.records
+            if r.cost is not None and (arms is None or r.experiment.arm in arms)
+        ]
+        on_cpu = self.tier in ("smoke", "cpu")
+        return sum(c.train_cpu_s if on_cpu else c.train_wall_s for c in costs) / 3600
 
     @property
     def gaps(self) -> tuple[str, ...]:

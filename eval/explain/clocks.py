@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from eval.bench.shapes import cost_of, shape
-from eval.evidence.canvas import canvas
+from eval.evidence.canvas import canvas, second_axis
 from rltd_core import ClockLR, KeptLength, TransformerCost
 
 __all__ = [
@@ -128,9 +128,7 @@ def plot_illustration(table: pd.DataFrame) -> Figure:
     """Draw `authors_illustration` as they do: both on one axis, the baseline dotted."""
     authors, full = "layer tokens, authors' form", float(table["kept"].to_numpy().max())
     with canvas(height=3.6) as (figure, (left,)):
-        right = left.twinx()
-        right.spines["right"].set_visible(True)
-        right.grid(False)
+        right = second_axis(left)
         rate, kept = _COLORS[:2]
         left.plot(table["step"], table["steps, tokens"], ":", color=rate)
         left.plot(table["step"], table["layer tokens"], color=rate, linewidth=4, alpha=0.3)

@@ -6,7 +6,6 @@ Letters: N examples, S sequence, C classes.
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from typing import Any
 
@@ -23,7 +22,7 @@ from eval.spec import Experiment
 from eval.starts import tokenizer_of
 from eval.tasks.glue_metrics import measure_predictions
 from eval.tasks.task import Batch, Findings
-from eval.train import batch_order
+from eval.train import order_hash
 
 __all__ = ["ClassificationTask", "Encoded"]
 
@@ -118,8 +117,7 @@ class ClassificationTask:
 
     def hashes(self, seed: int) -> dict[str, str]:
         """Return what must agree between the arms of a seed."""
-        num = len(self.examples)
-        order = hashlib.sha256(batch_order(num, num, seed).tobytes()).hexdigest()
+        order = order_hash(len(self.examples), seed)
         text = "+".join(encoded.sha256() for encoded in self._reported.values())
         return {"evaluated_text": text, "batch_order": order}
 
@@ -145,13 +143,8 @@ class ClassificationTask:
         regression = outputs_NC.shape[1] == 1
         predicted_N = outputs_NC[:, 0] if regression else outputs_NC.argmax(1)
         found = measure_predictions(predicted_N, encoded.labels_N, self._task.metrics, split=split)
-        found["squared_error" if regression else "cross_entropy"] = Measurement(
-            value=float(losses_N.mean()),
-            unit="score^2" if regression else "nats",
-            split=split,
-            n=len(losses_N),
-            standard_error=float(losses_N.std(ddof=1) / math.sqrt(len(losses_N))),
-        )
+        name, unit = ("squared_error", "score^2") if regression else ("cross_entropy", "nats")
+        found[name] = Measurement.of_mean(losses_N, unit=unit, split=split)
         table = {"task": self._task.name, "split": split, "row": range(len(encoded))}
         answers = {"label": encoded.labels_N, "predicted": predicted_N, "loss": losses_N}
         return found, pd.DataFrame({**table, **answers})

@@ -58,12 +58,7 @@ def measure(table: pd.DataFrame, *, split: str) -> dict[str, Measurement]:
     shared: dict[str, Any] = {"split": split, "n": len(table)}
     found = {name: table[name].to_numpy(float) for name in METRICS if name in table}
     measurements = {
-        name: Measurement(
-            value=float(values.mean()),
-            unit="fraction",
-            standard_error=float(values.std(ddof=1) / math.sqrt(len(values))),
-            **shared,
-        )
+        name: Measurement.of_mean(values, unit="fraction", split=split)
         for name, values in found.items()
     }
     if "answer_nats" not in table:

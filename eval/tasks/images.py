@@ -5,8 +5,6 @@ Letters: N examples, K classes.
 
 from __future__ import annotations
 
-import hashlib
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from eval.errors import RunFailed
 from eval.record import Measurement
 from eval.spec import Experiment
 from eval.tasks.task import Batch, Findings
-from eval.train import batch_order
+from eval.train import order_hash
 from eval.vision import save_vit
 from eval.vits import image_size
 
@@ -97,8 +95,7 @@ class ImageTask:
 
     def hashes(self, seed: int) -> dict[str, str]:
         """Return what must agree between the arms of a seed."""
-        num = len(self.examples)
-        order = hashlib.sha256(batch_order(num, num, seed).tobytes()).hexdigest()
+        order = order_hash(len(self.examples), seed)
         return {"evaluated_images": self._reported.sha256(), "batch_order": order}
 
     def export(self, model: Any, folder: Path) -> None:
@@ -117,8 +114,8 @@ class ImageTask:
             raise RunFailed("the trained model's outputs are not finite numbers: it diverged")
         right_N, losses_N = _marks(outputs_NK, pictures.labels_N)
         found = {
-            "accuracy": _mean(right_N.astype(float), "fraction", split),
-            "cross_entropy": _mean(losses_N, "nats", split),
+            "accuracy": Measurement.of_mean(right_N.astype(float), unit="fraction", split=split),
+            "cross_entropy": Measurement.of_mean(losses_N, unit="nats", split=split),
         }
         answers = {"label": pictures.labels_N, "predicted": outputs_NK.argmax(1), "loss": losses_N}
         return found, pd.DataFrame({"split": split, "row": pictures.rows_N, **answers})
@@ -144,13 +141,3 @@ def _marks(outputs_NK: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np
     outputs, labels = torch.from_numpy(outputs_NK), torch.from_numpy(labels_N)
     losses = cross_entropy(outputs, labels, reduction="none")
     return (outputs.argmax(1) == labels).numpy(), losses.numpy()
-
-
-def _mean(values_N: np.ndarray, unit: str, split: str) -> Measurement:
-    return Measurement(
-        value=float(values_N.mean()),
-        unit=unit,
-        split=split,
-        n=len(values_N),
-        standard_error=float(values_N.std(ddof=1) / math.sqrt(len(values_N))),
-    )

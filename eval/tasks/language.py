@@ -22,7 +22,7 @@ from eval.starts import tokenizer_of
 from eval.tasks.perplexity import WindowScores, score_windows, token_bytes
 from eval.tasks.task import Batch, Findings
 from eval.tasks.zero_shot import ZeroShot, zero_shot
-from eval.train import batch_order
+from eval.train import order_hash
 
 __all__ = ["TASK_SOURCES", "LanguageTask", "WindowExamples", "prepare"]
 
@@ -103,9 +103,8 @@ class LanguageTask:
 
         The order of batches is that of the first epoch: the same for every arm, however long.
         """
-        num = len(self.examples)
-        order = batch_order(num, num, seed)
-        return {"evaluated_text": _hash(self._test_NS), "batch_order": _hash(order)}
+        text = hashlib.sha256(np.ascontiguousarray(self._test_NS).tobytes()).hexdigest()
+        return {"evaluated_text": text, "batch_order": order_hash(len(self.examples), seed)}
 
     def export(self, model: Any, folder: Any) -> None:
         """Save model and tokenizer as any Hugging Face checkpoint is saved."""
@@ -155,7 +154,3 @@ def prepare(experiment: Experiment) -> None:
 
 def _splits(experiment: Experiment) -> set[str]:
     return {"train", "validation", experiment.eval_split}
-
-
-def _hash(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

@@ -22,7 +22,7 @@ from eval.spec import Experiment
 from eval.starts import tokenizer_of
 from eval.tasks.masking import IGNORED, Masking
 from eval.tasks.task import Batch, Findings
-from eval.train import batch_order
+from eval.train import order_hash
 
 __all__ = ["MaskedTask", "MaskedWindows"]
 
@@ -92,12 +92,11 @@ class MaskedTask:
 
     def hashes(self, seed: int) -> dict[str, str]:
         """Return what must agree between the arms of a seed."""
-        num = len(self.examples)
         digest = hashlib.sha256()
         for example in self._test:
             for tensor in example.values():
                 digest.update(tensor.numpy().tobytes())
-        order = hashlib.sha256(batch_order(num, num, seed).tobytes()).hexdigest()
+        order = order_hash(len(self.examples), seed)
         return {"evaluated_text": digest.hexdigest(), "batch_order": order}
 
     def export(self, model: Any, folder: Any) -> None:

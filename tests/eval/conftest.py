@@ -32,6 +32,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def local_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make an empty folder that of `--source local`."""
+    place = tmp_path / "local"
+    place.mkdir()
+    monkeypatch.setenv("RLTD_LOCAL", str(place))
+    return place
+
+
 @pytest.fixture(autouse=True)
 def forget_what_was_hashed() -> None:
     """Let the test change local files: a process hashes a data set or a model once."""

@@ -175,20 +175,11 @@ def test_what_a_suite_declares_was_tried_in_its_pilot(name: str, tier: Tier) -> 
     assert len(tried) == len(pilot.arms)
 
 
-@pytest.fixture
-def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Name a folder of local copies."""
-    folder = tmp_path / "local"
-    folder.mkdir()
-    monkeypatch.setenv("RLTD_LOCAL", str(folder))
-    return folder
-
-
 @pytest.mark.parametrize("task", ["cola", "mrpc", "stsb", "rte"])
 def test_the_small_encoder_is_the_packages_wherever_the_rows_come_from(
-    task: str, releases: Path
+    task: str, local_folder: Path
 ) -> None:
-    put_release(releases, task)
+    put_release(local_folder, task)
     baseline = suite(f"bert_glue_{task}").arm("baseline")
     hashes = asset_hashes(baseline)
     assert hashes["model"] == f"package:{ASSETS['minilm-l6'].sha256}"
@@ -219,9 +210,9 @@ def toy(experiment: Experiment) -> Experiment:
 @pytest.mark.parametrize("name", FIVE)
 @pytest.mark.parametrize("task", ["stsb", "cola", "mnli"])  # a score, two classes, three
 def test_every_glue_arm_of_the_paper_runs_at_toy_size(
-    task: str, name: str, tmp_path: Path, releases: Path
+    task: str, name: str, tmp_path: Path, local_folder: Path
 ) -> None:
-    put_release(releases, task)
+    put_release(local_folder, task)
     declared = suite(f"bert_glue_{task}", "paper")
     experiment = toy(declared.arm(name))
     record = whole_run(experiment, tmp_path)
@@ -237,8 +228,8 @@ def test_every_glue_arm_of_the_paper_runs_at_toy_size(
     assert set(declared.progress) <= record.measurements.keys()
 
 
-def test_a_pilot_of_the_paper_reads_no_reported_row(tmp_path: Path, releases: Path) -> None:
-    put_release(releases, "mnli")
+def test_a_pilot_of_the_paper_reads_no_reported_row(tmp_path: Path, local_folder: Path) -> None:
+    put_release(local_folder, "mnli")
     pilot = suite("bert_glue_mnli_pilot", "paper")
     record = whole_run(toy(pilot.arms[0]), tmp_path)
     assert {found.split for found in record.measurements.values()} == {"held_out"}

@@ -23,15 +23,6 @@ from tests.eval.packages import declare, put_by_hand, tgz_bytes, zip_bytes
 from tests.eval.task_files import arrow
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Name a folder of local copies."""
-    place = tmp_path / "local"
-    place.mkdir()
-    monkeypatch.setenv("RLTD_LOCAL", str(place))
-    return place
-
-
 def assert_equal(one: Labelled, other: Labelled) -> None:
     assert (one.first, one.second) == (other.first, other.second)
     np.testing.assert_array_equal(one.labels_N, other.labels_N)
@@ -41,9 +32,9 @@ def assert_equal(one: Labelled, other: Labelled) -> None:
 @pytest.mark.parametrize("name", SPLITS)
 @pytest.mark.parametrize("put", [put_copy, put_release])
 def test_a_local_task_is_read_from_copy_and_release_alike(
-    folder: Path, name: str, put: Any
+    local_folder: Path, name: str, put: Any
 ) -> None:
-    put(folder, name)
+    put(local_folder, name)
     task = GLUE[name]
     for split in task.validation:
         found, rows = load_labelled(name, split, "local"), rows_of(name, split)
@@ -60,8 +51,8 @@ def test_a_local_task_is_read_from_copy_and_release_alike(
     assert sorted(both) == sorted((r[task.first], r["label"]) for r in rows_of(name, "train"))
 
 
-def test_held_out_rows_are_in_an_order_of_chance_and_never_trained_on(folder: Path) -> None:
-    place, num = folder / "glue" / "SST-2", 200
+def test_held_out_rows_are_in_an_order_of_chance_and_never_trained_on(local_folder: Path) -> None:
+    place, num = local_folder / "glue" / "SST-2", 200
     place.mkdir(parents=True)
     for name, size in (("train", num), ("dev", 4)):  # all of one class, then all of the other
         lines = [f"{name} number {n}\t{int(n < size // 2)}\n" for n in range(size)]
@@ -80,14 +71,14 @@ def test_held_out_rows_are_in_an_order_of_chance_and_never_trained_on(folder: Pa
 
 
 @pytest.mark.parametrize("name", SPLITS)
-def test_the_identity_of_local_data_is_its_content(folder: Path, name: str) -> None:
-    put_release(folder, name)
+def test_the_identity_of_local_data_is_its_content(local_folder: Path, name: str) -> None:
+    put_release(local_folder, name)
     first = glue_identity(name, "local")
     glue_identity.cache_clear()
-    put_copy(folder, name)
+    put_copy(local_folder, name)
     assert glue_identity(name, "local") == first
     glue_identity.cache_clear()
-    file = folder / "nyu-mll" / "glue" / name / "train.jsonl"
+    file = local_folder / "nyu-mll" / "glue" / name / "train.jsonl"
     file.write_text(file.read_text().replace("train 3", "train three"))
     assert glue_identity(name, "local") != first
 
@@ -113,20 +104,20 @@ def test_the_nine_columns_are_those_of_the_eight_tasks() -> None:
         ("rte", "train", "no local copy of nyu-mll/glue.*; no glue/RTE/"),
     ],
 )
-def test_what_cannot_be_had_is_named(folder: Path, name: str, split: str, said: str) -> None:
+def test_what_cannot_be_had_is_named(local_folder: Path, name: str, split: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         load_labelled(name, split, "local")
 
 
-def test_a_task_that_no_package_carries_is_told_where_to_get_it(folder: Path) -> None:
+def test_a_task_that_no_package_carries_is_told_where_to_get_it(local_folder: Path) -> None:
     with pytest.raises(UserError, match="no package carries rte; use --source hub, or"):
         load_labelled("rte", "train", "package")
 
 
 @pytest.mark.parametrize("damage", ["label", "column", "empty"])
-def test_a_damaged_release_is_named(folder: Path, damage: str) -> None:
-    put_release(folder, "rte")
-    file = folder / "glue" / "RTE" / "dev.tsv"
+def test_a_damaged_release_is_named(local_folder: Path, damage: str) -> None:
+    put_release(local_folder, "rte")
+    file = local_folder / "glue" / "RTE" / "dev.tsv"
     text = file.read_text()
     changed = {"label": text.replace("not_entail", "none"), "column": text.replace("\t", " ", 1)}
     file.write_text(changed.get(damage, text.split("\n")[0] + "\n"))
@@ -214,9 +205,9 @@ def labelled(texts: list[str]) -> Labelled:
     return Labelled(first=tuple(texts), second=None, labels_N=np.arange(len(texts)))
 
 
-def test_lines_of_qqp_that_lack_cells_are_left_out(folder: Path) -> None:
-    put_release(folder, "qqp")
-    path = folder / "glue" / "QQP" / "train.tsv"
+def test_lines_of_qqp_that_lack_cells_are_left_out(local_folder: Path) -> None:
+    put_release(local_folder, "qqp")
+    path = local_folder / "glue" / "QQP" / "train.tsv"
     whole = load_labelled("qqp", "train", "local").first
     path.write_bytes(path.read_bytes() + b"9\t9\t9\tcut off\r\n")
     assert load_labelled("qqp", "train", "local").first == whole

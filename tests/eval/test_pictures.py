@@ -24,16 +24,7 @@ from tests.eval.image_files import (
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Name a folder of local data."""
-    place = tmp_path / "local"
-    place.mkdir()
-    monkeypatch.setenv("RLTD_LOCAL", str(place))
-    return place
-
-
-@pytest.fixture
-def sources(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def sources(local_folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Put a data set where a source reads it, and name the source."""
 
     def put(name: str, layout: str) -> str:
@@ -41,9 +32,9 @@ def sources(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             put_package(cache, monkeypatch)
             return "package"
         if layout == "torchvision":
-            put_torchvision(folder, monkeypatch, name)
+            put_torchvision(local_folder, monkeypatch, name)
         else:
-            put_hub_copy(folder, name)
+            put_hub_copy(local_folder, name)
         return "local"
 
     return put
@@ -103,8 +94,8 @@ def test_the_parts_share_no_image_and_make_the_whole(sources: Any) -> None:
     assert sum(map(len, seen)) == len(set().union(*seen)) == NUM["train"]
 
 
-def test_folders_of_pictures_are_classes_by_name(folder: Path) -> None:
-    put_folders(folder)
+def test_folders_of_pictures_are_classes_by_name(local_folder: Path) -> None:
+    put_folders(local_folder)
     test = load_pictures("imagenet", "test", "local")
     assert test.labels_N.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     sizes = [test.picture(n).size for n in range(4)]
@@ -127,8 +118,8 @@ def test_the_digits_of_the_smoke_tier_are_split_by_class_and_row() -> None:
     assert {int(pixels(part).max()) for part in parts} == {255}
 
 
-def test_a_damaged_file_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = put_torchvision(folder, monkeypatch, "cifar10")
+def test_a_damaged_file_is_named(local_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = put_torchvision(local_folder, monkeypatch, "cifar10")
     (place / "data_batch_3").write_bytes(b"cut short")
     with pytest.raises(UserError, match=r"cifar-10-batches-py is not whole; unpack the release"):
         load_pictures("cifar10", "train", "local")
@@ -146,24 +137,24 @@ def test_a_damaged_file_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_what_cannot_be_had_is_said(
-    folder: Path, name: str, split: str, source: str, message: str
+    local_folder: Path, name: str, split: str, source: str, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         load_pictures(name, split, source)
 
 
-def test_an_empty_folder_of_imagenet_is_an_error(folder: Path) -> None:
-    (folder / "imagenet" / "train").mkdir(parents=True)
+def test_an_empty_folder_of_imagenet_is_an_error(local_folder: Path) -> None:
+    (local_folder / "imagenet" / "train").mkdir(parents=True)
     with pytest.raises(UserError, match="has no folder of pictures for each class"):
         load_pictures("imagenet", "train", "local")
 
 
 def test_the_identity_of_local_files_is_their_content(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    local_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from eval.data import image_files
 
-    place = put_torchvision(folder, monkeypatch, "cifar10")
+    place = put_torchvision(local_folder, monkeypatch, "cifar10")
     before = image_identity("cifar10", "local")
     assert before == image_identity("cifar10_last", "local")
     (place / "test_batch").write_bytes(b"another")
