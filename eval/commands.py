@@ -112,7 +112,7 @@ def status(options: Namespace) -> int:
     """Print, for each suite and store, what is done, under way, failed or missing."""
     from eval.status import overview
 
-    for line in overview():
+    for line in overview(options.suite):
         print(line)
     return 0
 

@@ -43,7 +43,7 @@ _PEAK_TFLOPS = {"bf16": 989.0, "no": 67.0}
 """Of one NVIDIA H100 SXM by its data sheet, without sparsity: bfloat16, and plain float32."""
 _STATE_BYTES = 16
 """A parameter's float32 weight, gradient, and AdamW's two moments."""
-_COUNTS = ("steps", "tokens", "layer tokens", "/ layers", "saved", "FLOPs", "saved", "GPU hours")
+_COUNTS = ("steps", "tokens", "layer tokens", "/ layers", "saved", "FLOPs", "saved", "one GPU")
 _SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -110,7 +110,7 @@ def plan_lines(suite: Suite, machine: Machine) -> Iterator[str]:
     yield ""
     yield (
         f"All {len(costs)} arms, {len(suite.seeds)} seed(s) each: "
-        f"{len(suite.seeds) * sum(hours):,.1f} GPU hours."
+        f"{_gpu_time(len(suite.seeds) * sum(hours))}."
     )
     yield from _space(first, parameters, max(c.tokens for c in costs), machine)
     yield from _assumptions(first, machine)
@@ -174,14 +174,15 @@ def _config(name: str) -> Any:
 
 
 def _table(costs: Sequence[ArmCost], hours: Sequence[float], machine: Machine) -> Iterator[str]:
-    rows = [["arm", *_COUNTS, f"on {machine.gpus} GPU(s)"]]
+    shared = [machine.gpus] if machine.gpus > 1 else []
+    rows = [["arm", *_COUNTS, *(f"{gpus} GPUs" for gpus in shared)]]
     full = costs[0]
     for c, spent in zip(costs, hours):
         counts = [f"{c.steps:,}", *map(_short, (c.tokens, c.layer_tokens))]
         layers = [_short(c.layer_tokens / c.num_layers), _saved(c.layer_tokens, full.layer_tokens)]
         flops = [f"{c.flops:.3g}", _saved(c.flops, full.flops)]
-        rows.append([c.arm, *counts, *layers, *flops, f"{spent:,.2f}"])
-        rows[-1].append(_duration(spent / machine.gpus))
+        times = [_duration(spent), *(_duration(spent / gpus) for gpus in shared)]
+        rows.append([c.arm, *counts, *layers, *flops, *times])
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         cells = [cell.rjust(width) for cell, width in zip(row, widths)]
@@ -195,7 +196,7 @@ def _space(first: Experiment, parameters: int, tokens: int, machine: Machine) ->
         "in float32; activations come on top."
     )
     checkpoint = f"Disk: {12 * parameters / 1e9:,.2f} GB a checkpoint, two while one is written"
-    if first.objective == "images":
+    if first.objective not in {"language", "masked"}:
         yield f"{checkpoint}."
         return
     yield f"{checkpoint};"
@@ -228,7 +229,13 @@ def _short(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def _gpu_time(hours: float) -> str:
+    return f"{hours:,.1f} GPU hours" if hours >= 1 else f"{_duration(hours)} of a GPU"
+
+
 def _duration(hours: float) -> str:
     if hours >= 48:
         return f"{hours / 24:,.1f} days"
-    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
+    if hours >= 1:
+        return f"{hours:.1f} h"
+    return f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.1f} s"

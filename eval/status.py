@@ -12,17 +12,20 @@ from eval.paths import OUT, RESULTS
 from eval.record import failed_path, record_path
 from eval.runner import job_folder
 from eval.spec import Experiment, Suite
-from eval.suites import SUITES, suite
+from eval.suites import SUITES, suite, tiers_of
 
 __all__ = ["overview", "run_state"]
 
 
-def overview() -> Iterator[str]:
-    """Yield lines for every suite at the tiers that run here."""
-    for name, tiers in SUITES.items():
-        for tier in tiers.declared:
-            declared = suite(name, tier)
-            yield f"{name} [{tier}]"
+def overview(name: str | None = None) -> Iterator[str]:
+    """Yield lines for every suite, or the named one, at each of its tiers.
+
+    Raises: UserError if there is no such suite.
+    """
+    for each in SUITES if name is None else [name]:
+        for tier in tiers_of(each):
+            declared = suite(each, tier)
+            yield f"{each} [{tier}]"
             if refusal := _refusal(declared.arms[0]):
                 yield f"  {refusal}"
                 continue

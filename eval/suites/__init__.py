@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from eval.errors import UserError
 from eval.spec import Suite, Tier
 from eval.suites.bert_glue import GLUE_SUITES
@@ -27,7 +29,7 @@ from eval.suites.gpt_pretrain_pilots import (
 )
 from eval.suites.vit import VIT_SUITES
 
-__all__ = ["HEADLINE", "SUITES", "Declared", "suite"]
+__all__ = ["HEADLINE", "SUITES", "Declared", "suite", "tiers_of"]
 
 
 SUITES: dict[str, Declared] = {
@@ -101,14 +103,22 @@ HEADLINE = (
 """The suites that `./rltd reproduce` runs."""
 
 
+def tiers_of(name: str) -> Mapping[Tier, Callable[[], Suite]]:
+    """Return the tiers that a suite is declared at, each with its declaration.
+
+    Raises: UserError for an unknown suite.
+    """
+    if name not in SUITES:
+        raise UserError(f"unknown suite {name!r}; known are {', '.join(SUITES)}")
+    return SUITES[name].declared
+
+
 def suite(name: str, tier: Tier = "cpu") -> Suite:
     """Return a suite at a tier.
 
     Raises: UserError for an unknown suite, or a tier it is not declared at.
     """
-    if name not in SUITES:
-        raise UserError(f"unknown suite {name!r}; known are {', '.join(SUITES)}")
-    tiers = SUITES[name].declared
+    tiers = tiers_of(name)
     if tier not in tiers:
         raise UserError(f"suite {name} is declared at {', '.join(tiers)}, not at {tier}")
     return tiers[tier]()

@@ -58,6 +58,7 @@ def test_every_verb_has_a_command_and_a_line_of_help(
     ("arguments", "message"),
     [
         (["run", "nonsense"], "unknown suite 'nonsense'; known are gpt_finetune"),
+        (["status", "nonsense"], "unknown suite 'nonsense'; known are gpt_finetune"),
         ([*SMOKE, "--arms", "nonsense"], "no arm 'nonsense'; it has "),
         (["run", "gpt_finetune", "--tier", "gpu"], "is declared at smoke"),
         (["assets", "--fetch", "nonsense"], "unknown asset 'nonsense'; known are "),
@@ -154,6 +155,8 @@ def test_status_says_what_is_done_failed_and_under_way(
     capsys.readouterr()
     assert main(["status"]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert main(["status", "gpt_finetune"]) == 0
+    assert capsys.readouterr().out.splitlines() == lines[: lines.index("gpt_finetune_pilot [cpu]")]
     begin = lines.index("gpt_finetune [smoke]") + 1
     mine = {line.split()[0]: line for line in lines[begin : begin + 3]}
     assert mine["baseline"].endswith("yours 1/1")

@@ -92,4 +92,16 @@ def test_the_command_prints_table_space_and_assumptions(
     assert "30.3 %" in row
     assert "a peak of 312 TFLOP/s a GPU in bfloat16 (as given)" in printed
     assert "0.3 of it reached" in printed
+    assert row.endswith(" 3.7 days")  # 1.91e21 FLOPs at 64 x 312e12 x 0.3 a second
     assert "26.31 GB for weights" in printed  # 20 bytes for each of 1.3157 B parameters
+
+
+def test_what_takes_seconds_is_told_in_seconds_of_one_gpu(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["plan", "gpt_pretrain", "--tier", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    (row,) = [line for line in printed.splitlines() if line.startswith("baseline ")]
+    hours = Machine().gpu_hours(arm_costs(suite("gpt_pretrain"))[0].flops, "bf16")
+    assert row.endswith(f" {3600 * hours:.1f} s")
+    assert "1 GPUs" not in printed
