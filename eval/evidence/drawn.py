@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eval.evidence.canvas import save
+from eval.evidence.images.plots import plot_accuracy, plot_cost, plot_recovery
+from eval.evidence.images.series import accuracy_data, cost_data, recovery_data
 from eval.evidence.layer_token import has_layer_token, plot_layer_token
 from eval.evidence.part import Part
 from eval.evidence.plots import (
@@ -16,10 +18,8 @@ from eval.evidence.plots import (
     schedule_data,
     verdict_data,
 )
-from eval.evidence.vit_plots import plot_accuracy, plot_cost, plot_recovery
-from eval.evidence.vit_series import accuracy_data, cost_data, recovery_data
-from eval.evidence.zero_shot import has_tasks
-from eval.evidence.zero_shot_plots import bars_data, plot_zero_shot
+from eval.evidence.zero_shot.plot import bars_data, plot_zero_shot
+from eval.evidence.zero_shot.scores import has_tasks
 
 __all__ = ["draw"]
 

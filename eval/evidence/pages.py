@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eval.evidence.claims.findings import sentence
 from eval.evidence.contrasts import contrast_sentence, contrast_table, has_contrasts
-from eval.evidence.findings import sentence
 from eval.evidence.layer_token import has_layer_token
-from eval.evidence.paper import Claim, load_claims
+from eval.evidence.paper.published import Claim, load_claims
 from eval.evidence.part import Part
 from eval.evidence.sentences import size_sentence, time_sentence
 from eval.evidence.tables import (
@@ -18,7 +18,7 @@ from eval.evidence.tables import (
     to_markdown,
     yours_beside_committed,
 )
-from eval.evidence.zero_shot import (
+from eval.evidence.zero_shot.scores import (
     averages_line,
     has_tasks,
     zero_shot_sentence,

@@ -13,22 +13,22 @@ import pandas as pd
 
 from eval.bench.records import load_bench
 from eval.errors import UserError
-from eval.evidence.anchors import load_anchors, zero_shot_headline, zero_shot_page
 from eval.evidence.bench_page import bench_headline, bench_page, bench_table
 from eval.evidence.canvas import save
-from eval.evidence.claims import claim_table, in_order, question_table
-from eval.evidence.claims_page import claims_headline, claims_page, cost_sentence
-from eval.evidence.claims_plot import claims_data, plot_claims
+from eval.evidence.claims.page import claims_headline, claims_page, cost_sentence
+from eval.evidence.claims.plot import claims_data, plot_claims
+from eval.evidence.claims.tables import claim_table, in_order, question_table
 from eval.evidence.drawn import draw
-from eval.evidence.glue import glue_data, glue_parts
-from eval.evidence.glue_page import glue_headline, glue_page
-from eval.evidence.glue_plots import plot_glue
+from eval.evidence.glue.differences import glue_data, glue_parts
+from eval.evidence.glue.page import glue_headline, glue_page
+from eval.evidence.glue.plot import plot_glue
 from eval.evidence.pages import headline, suite_page, yours_page
 from eval.evidence.paired_rows import rows_markdown
-from eval.evidence.paper import load_claims
-from eval.evidence.paper_page import write_paper_page
+from eval.evidence.paper.page import write_paper_page
+from eval.evidence.paper.published import load_claims
 from eval.evidence.part import Part, part_of
 from eval.evidence.tables import suite_table
+from eval.evidence.zero_shot.anchors import load_anchors, zero_shot_headline, zero_shot_page
 from eval.model_eval.records import load_scores
 from eval.paths import OUT, RESULTS, ROOT, shown
 from eval.record import load_records

@@ -11,7 +11,7 @@ import pandas as pd
 from eval.evidence.arms import arm_looks
 from eval.evidence.formatting import to_markdown
 from eval.evidence.grid import common, finished, unfinished, value_of
-from eval.evidence.paper import Reported, load_reported
+from eval.evidence.paper.published import Reported, load_reported
 from eval.evidence.stats import BASELINE, ENOUGH_SEEDS, interval, non_inferiority, paired
 from eval.record import Record
 from eval.spec import Suite

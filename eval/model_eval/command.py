@@ -11,7 +11,7 @@ from eval.data.fetch import sha256_of
 from eval.data.task_data import AVERAGED, notes, table, task_data
 from eval.errors import UserError
 from eval.evidence.formatting import to_markdown
-from eval.evidence.zero_shot import average_line, score_table
+from eval.evidence.zero_shot.scores import average_line, score_table
 from eval.model_eval.records import ModelScores, write_scores
 from eval.models import MODELS, from_hub, load_folder, weights_folder
 from eval.paths import OUT, RESULTS, local_copies, shown

@@ -22,7 +22,7 @@ import pytest
 
 from eval.bench.shapes import shape
 from eval.evidence.intervals import interval
-from eval.evidence.paper import load_reported
+from eval.evidence.paper.published import load_reported
 from eval.explain.clocks import ILLUSTRATED, authors_illustration
 from eval.explain.savings import CLAIMED_SAVING
 from eval.paths import NOTEBOOKS, RESULTS, ROOT

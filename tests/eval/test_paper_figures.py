@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.evidence.paper_page import write_paper_page
+from eval.evidence.paper.page import write_paper_page
 from eval.explain.clocks import authors_illustration
 from eval.explain.layer_diagram import layer_diagram_data, layer_maps
 

@@ -10,14 +10,14 @@ import pytest
 
 from eval.data.task_data import TASK_DATA
 from eval.errors import UserError
-from eval.evidence.anchors import (
+from eval.evidence.report import build, stale
+from eval.evidence.zero_shot.anchors import (
     Anchor,
     anchor_table,
     load_anchors,
     zero_shot_headline,
     zero_shot_page,
 )
-from eval.evidence.report import build, stale
 from eval.model_eval.records import ModelScores, write_scores
 from eval.models import MODELS
 from eval.record import Measurement

@@ -13,13 +13,13 @@ from eval.bench.records import load_bench
 from eval.errors import UserError
 from eval.evidence.arms import ARMS
 from eval.evidence.canvas import save
-from eval.evidence.claims import claim_table, in_order, question_table
-from eval.evidence.claims_page import claims_headline, claims_page, published_beside_ours
-from eval.evidence.claims_plot import claims_data, plot_claims
+from eval.evidence.claims.findings import finding, sentence
+from eval.evidence.claims.page import claims_headline, claims_page, published_beside_ours
+from eval.evidence.claims.plot import claims_data, plot_claims
+from eval.evidence.claims.tables import claim_table, in_order, question_table
 from eval.evidence.contrasts import STEP_LR
-from eval.evidence.findings import finding, sentence
 from eval.evidence.intervals import interval
-from eval.evidence.paper import Claim, load_claims
+from eval.evidence.paper.published import Claim, load_claims
 from eval.evidence.part import Part
 from eval.evidence.stats import judge
 from eval.paths import RESULTS

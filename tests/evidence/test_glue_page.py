@@ -11,14 +11,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from eval.evidence.anchors import load_anchors
 from eval.evidence.canvas import save
-from eval.evidence.glue import Average, committed_glue, glue_average, glue_data, glue_parts
-from eval.evidence.glue_page import glue_headline, glue_markdown, glue_page
-from eval.evidence.glue_plots import plot_glue
+from eval.evidence.glue.differences import (
+    Average,
+    committed_glue,
+    glue_average,
+    glue_data,
+    glue_parts,
+)
+from eval.evidence.glue.page import glue_headline, glue_markdown, glue_page
+from eval.evidence.glue.plot import plot_glue
 from eval.evidence.intervals import interval
 from eval.evidence.part import Part, part_of
 from eval.evidence.report import build, with_headline
+from eval.evidence.zero_shot.anchors import load_anchors
 from eval.paths import RESULTS
 from eval.record import Measurement, Record
 from eval.spec import Suite, Tier

@@ -9,11 +9,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 
+from eval.evidence.claims.findings import sentence
 from eval.evidence.contrasts import CONTRASTS, STEP_LR
-from eval.evidence.findings import sentence
 from eval.evidence.layer_token import has_layer_token, plot_layer_token
 from eval.evidence.pages import suite_page
-from eval.evidence.paper import load_claims
+from eval.evidence.paper.published import load_claims
 from eval.evidence.part import Part
 from eval.evidence.plots import save, schedule_data
 from eval.evidence.report import build

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eval.errors import UserError
-from eval.evidence.paper import EVIDENCE, load_claims, load_reported
+from eval.evidence.paper.published import EVIDENCE, load_claims, load_reported
 from eval.paths import RESULTS
 
 PAPER = RESULTS / "paper"

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from eval.evidence.canvas import save
-from eval.evidence.vit_plots import plot_accuracy, plot_cost, plot_recovery
-from eval.evidence.vit_series import AUTHORS, accuracy_data, cost_data, recovery_data, reference
+from eval.evidence.images.plots import plot_accuracy, plot_cost, plot_recovery
+from eval.evidence.images.series import AUTHORS, accuracy_data, cost_data, recovery_data, reference
 from eval.record import Cost, Measurement, Record
 from eval.spec import Experiment, Suite
 from eval.suites import suite as declared_suite

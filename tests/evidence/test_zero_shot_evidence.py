@@ -19,7 +19,8 @@ from eval.evidence.part import part_of
 from eval.evidence.plots import save
 from eval.evidence.report import build
 from eval.evidence.tables import suite_table, to_markdown
-from eval.evidence.zero_shot import (
+from eval.evidence.zero_shot.plot import bars_data, plot_zero_shot
+from eval.evidence.zero_shot.scores import (
     ANSWER_BITS,
     FEWER_BITS,
     MEAN_OF_TASKS,
@@ -32,7 +33,6 @@ from eval.evidence.zero_shot import (
     zero_shot_sentence,
     zero_shot_table,
 )
-from eval.evidence.zero_shot_plots import bars_data, plot_zero_shot
 from tests.evidence.synthetic import make_failed, make_records, make_suite, write_store
 from tests.evidence.zero_shot_records import (
     ARMS,

@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from eval.data.task_data import TASK_DATA
-from eval.evidence.zero_shot import ANSWER_BITS
+from eval.evidence.zero_shot.scores import ANSWER_BITS
 from eval.record import Measurement, Record
 from eval.spec import Suite
 from tests.evidence.synthetic import make_records, make_suite

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from eval.evidence.formatting import percent, signed, to_markdown
-from eval.evidence.paper import Claim
+from eval.evidence.paper.published import Claim
 from eval.evidence.part import Part
 from eval.evidence.tables import beside_paper
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from eval.evidence.arms import arm_looks
 from eval.evidence.grid import finished
-from eval.evidence.paper import read_rows
+from eval.evidence.paper.published import read_rows
 from eval.evidence.series import MEAN, read_curve, verdict_data
 from eval.evidence.stats import BASELINE, TREATMENT
 from eval.paths import RESULTS

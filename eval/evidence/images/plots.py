@@ -14,9 +14,9 @@ from matplotlib.ticker import PercentFormatter
 
 from eval.evidence.arms import Arm, arm_looks
 from eval.evidence.canvas import canvas
+from eval.evidence.images.series import AUTHORS, accuracy_data, cost_data, recovery_data
 from eval.evidence.series import MEAN
 from eval.evidence.stats import BASELINE, TREATMENT
-from eval.evidence.vit_series import AUTHORS, accuracy_data, cost_data, recovery_data
 from eval.record import Record
 from eval.spec import Suite
 

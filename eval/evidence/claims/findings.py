@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from eval.evidence.arms import arm_looks
 from eval.evidence.contrasts import differences, unit_of, written
 from eval.evidence.intervals import Interval, interval, non_inferiority
-from eval.evidence.paper import Claim
+from eval.evidence.paper.published import Claim
 from eval.evidence.part import Part
 from eval.evidence.stats import ENOUGH_SEEDS, JUDGED, judge
 

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from eval.evidence.arms import Arm, arm_looks
 from eval.evidence.canvas import canvas
 from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT
-from eval.evidence.zero_shot import FEWER_BITS, zero_shot_data
+from eval.evidence.zero_shot.scores import FEWER_BITS, zero_shot_data
 from eval.record import Record
 from eval.spec import Suite
 

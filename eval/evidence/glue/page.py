@@ -8,14 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from eval.evidence.anchors import load_anchors
 from eval.evidence.formatting import percent, to_markdown
-from eval.evidence.glue import PREFIX, Average, glue_average, point_differences, task_label
+from eval.evidence.glue.differences import (
+    PREFIX,
+    Average,
+    glue_average,
+    point_differences,
+    task_label,
+)
 from eval.evidence.grid import finished, value_of
-from eval.evidence.paper import load_reported
+from eval.evidence.paper.published import load_reported
 from eval.evidence.part import Part
 from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT, Interval, interval, judge
 from eval.evidence.tables import suite_table
+from eval.evidence.zero_shot.anchors import load_anchors
 from eval.paths import RESULTS
 
 __all__ = ["beside_paper", "glue_headline", "glue_markdown", "glue_page"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from eval.evidence.formatting import to_markdown
-from eval.evidence.paper import read_rows
-from eval.evidence.zero_shot import average_line, rows_of, score_table, with_error
+from eval.evidence.paper.published import read_rows
+from eval.evidence.zero_shot.scores import average_line, rows_of, score_table, with_error
 from eval.model_eval.records import ModelScores
 from eval.paths import RESULTS
 

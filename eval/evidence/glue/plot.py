@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from eval.evidence.arms import Arm, arm_looks
 from eval.evidence.canvas import canvas
-from eval.evidence.glue import glue_data
+from eval.evidence.glue.differences import glue_data
 from eval.evidence.part import Part
 
 __all__ = ["plot_glue"]

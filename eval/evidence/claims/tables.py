@@ -11,15 +11,15 @@ import pandas as pd
 from eval.bench.ratios import ratios
 from eval.bench.records import BenchRecord
 from eval.bench.step import DROPPING
+from eval.evidence.claims.findings import Finding, finding
 from eval.evidence.contrasts import UNTRAINED, differences, unit_of, written
-from eval.evidence.findings import Finding, finding
 from eval.evidence.formatting import percent
 from eval.evidence.grid import common, finished
-from eval.evidence.paper import Claim
+from eval.evidence.paper.published import Claim
 from eval.evidence.part import Part
 from eval.evidence.stats import BASELINE, TREATMENT
 from eval.evidence.tables import suite_table
-from eval.evidence.zero_shot import has_tasks, mean_of_tasks
+from eval.evidence.zero_shot.scores import has_tasks, mean_of_tasks
 from eval.explain.savings import CLAIMED_SAVING, claimed_ramp, savings
 
 __all__ = ["claim_table", "in_order", "question_table"]

@@ -1,0 +1,1 @@
+"""GLUE over all of its suites: differences by task, the page, the figure."""

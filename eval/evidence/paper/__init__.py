@@ -1,0 +1,1 @@
+"""The paper itself: what it published, and its figures and savings computed anew."""

@@ -1,0 +1,1 @@
+"""Zero-shot scores: by arm and task, of known models, the figure."""
