@@ -7,10 +7,10 @@ from pathlib import Path
 from eval.data.glue import glue_identity
 from eval.data.images import image_identity
 from eval.data.text import corpus_identity
-from eval.models import model_identity
+from eval.models.named import model_identity
+from eval.models.vits import vit_identity
 from eval.paths import cache_dir
 from eval.spec import Experiment, content_key
-from eval.vits import vit_identity
 
 __all__ = ["asset_hashes", "run_key", "trained_folder"]
 

@@ -11,10 +11,10 @@ import torch
 from eval.data.assets import asset
 from eval.data.fetch import is_fetched
 from eval.errors import UserError
-from eval.models import MODELS, weights_folder
+from eval.models.decoders import SCRATCH
+from eval.models.encoders import SCRATCH_ENCODERS
+from eval.models.named import MODELS, weights_folder
 from eval.processes import refuse_uneven
-from eval.scratch import SCRATCH
-from eval.scratch_encoder import SCRATCH_ENCODERS
 from eval.spec import Experiment, Suite
 from eval.torchvision_repair import ensure_torchvision
 from rltd_core import TransformerCost
@@ -144,7 +144,7 @@ def _model_cost(experiment: Experiment) -> tuple[TransformerCost, int]:
 
 def _without_weights(experiment: Experiment) -> Any:
     if experiment.objective == "images":
-        from eval.vision import without_weights  # timm takes seconds to import
+        from eval.models.vision import without_weights  # timm takes seconds to import
 
         with torch.device("meta"):
             return without_weights(experiment)

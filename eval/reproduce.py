@@ -16,7 +16,7 @@ from eval.data.text import CORPORA
 from eval.evidence.html_report import html_of_committed
 from eval.evidence.report import yours
 from eval.evidence.stats import JUDGED
-from eval.models import MODELS
+from eval.models.named import MODELS
 from eval.notebooks import execute_all
 from eval.paths import OUT, RESULTS, shown
 from eval.runner import plan, run_suites, stored

@@ -9,13 +9,13 @@ from eval.data.fetch import sha256_of
 from eval.data.glue_tasks import glue_task
 from eval.errors import UserError
 from eval.identity import trained_folder
-from eval.models import load_causal_model, load_tokenizer, weights_folder
-from eval.scratch import SCRATCH, initialise, trained_tokenizer
-from eval.scratch_encoder import (
+from eval.models.decoders import SCRATCH, initialise, trained_tokenizer
+from eval.models.encoders import (
     SCRATCH_ENCODERS,
     initialise_encoder,
     trained_encoder_tokenizer,
 )
+from eval.models.named import load_causal_model, load_tokenizer, weights_folder
 from eval.spec import Experiment
 from eval.torchvision_repair import ensure_torchvision
 
@@ -23,7 +23,7 @@ ensure_torchvision()
 
 from transformers import AutoTokenizer  # noqa: E402
 
-from eval.classifier import load_classifier  # noqa: E402
+from eval.models.classifier import load_classifier  # noqa: E402
 
 __all__ = ["is_trained", "model_of", "pretrained_sha256", "pretraining", "tokenizer_of"]
 
@@ -35,7 +35,7 @@ def model_of(experiment: Experiment, seed: int) -> Any:
     """
     e = experiment
     if e.objective == "images":
-        from eval.vision import vit_of  # timm takes seconds to import
+        from eval.models.vision import vit_of  # timm takes seconds to import
 
         return vit_of(e, seed, _pretrained_folder(e, seed))
     if e.objective == "labels":

@@ -16,9 +16,9 @@ from matplotlib.patches import Rectangle
 from eval.data.images import load_pictures
 from eval.evidence.canvas import canvas
 from eval.explain.kept_map import COMPUTED, computed_tokens
+from eval.models.vision import without_weights
+from eval.models.vits import image_size, vit
 from eval.spec import Experiment
-from eval.vision import without_weights
-from eval.vits import image_size, vit
 from rltd_core import KeptLength, RandomLTD
 
 __all__ = ["drawn_tokens", "plot_kept_patches", "shown_pictures"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from eval.models import load_causal_model, load_tokenizer
+from eval.models.named import load_causal_model, load_tokenizer
 
 __all__ = ["SENTENCE", "real_model"]
 

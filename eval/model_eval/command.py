@@ -13,7 +13,7 @@ from eval.errors import UserError
 from eval.evidence.formatting import to_markdown
 from eval.evidence.zero_shot.scores import average_line, score_table
 from eval.model_eval.records import ModelScores, write_scores
-from eval.models import MODELS, from_hub, load_folder, weights_folder
+from eval.models.named import MODELS, from_hub, load_folder, weights_folder
 from eval.paths import OUT, RESULTS, local_copies, shown
 from eval.provenance import is_dirty, origin
 from eval.tasks.zero_shot import zero_shot

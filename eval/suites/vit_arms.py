@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from eval.models.vits import vit
 from eval.spec import Experiment
 from eval.suites.budget import layer_tokens, three_arms
-from eval.vits import vit
 from rltd_core import KeptLength
 
 __all__ = ["image_arms", "scaled_ramp"]

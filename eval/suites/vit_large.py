@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from eval.models.vits import vit
 from eval.spec import Experiment, Optimization, Suite
 from eval.suites.gpt_pretrain import pretraining_arms
 from eval.suites.vit_arms import image_arms, scaled_ramp
@@ -19,7 +20,6 @@ from eval.suites.vit_finetune import (
     finetuned,
     pretrained,
 )
-from eval.vits import vit
 from rltd_core import KeptLength
 
 __all__ = ["SCRATCH_QUESTION", "VIT_PAPER", "vit_finetune_gpu", "vit_pretrain_gpu", "vit_scratch"]

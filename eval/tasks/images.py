@@ -18,12 +18,12 @@ from eval.data.augmentations import drawing, transforms_of
 from eval.data.images import load_pictures
 from eval.data.pictures import Pictures
 from eval.errors import RunFailed
+from eval.models.vision import save_vit
+from eval.models.vits import image_size
 from eval.record import Measurement
 from eval.spec import Experiment
 from eval.tasks.task import Batch, Findings
 from eval.train import order_hash
-from eval.vision import save_vit
-from eval.vits import image_size
 
 __all__ = ["AugmentedExamples", "ImageTask"]
 

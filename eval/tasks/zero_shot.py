@@ -16,8 +16,8 @@ from eval.data.task_data import task_data
 from eval.data.task_root import Missing, Served, task_root
 from eval.errors import UserError
 from eval.record import Measurement
-from eval.squad_metrics import ensure_squad_metrics
 from eval.tasks.examples import example_table, measure
+from eval.tasks.squad_metrics import ensure_squad_metrics
 from eval.tasks.surroundings import evaluation_mode, generators_kept, quiet, working_in
 from eval.torchvision_repair import ensure_torchvision
 

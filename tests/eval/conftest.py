@@ -13,8 +13,8 @@ from eval.data import image_files, images
 from eval.data.glue import glue_identity
 from eval.data.text import corpus_identity, load_split
 from eval.data.windows import corpus_windows, token_windows
-from eval.models import load_tokenizer, model_identity
-from eval.vits import vit_identity
+from eval.models.named import load_tokenizer, model_identity
+from eval.models.vits import vit_identity
 
 _PLACES = (
     *("eval.runner", "eval.pool", "eval.commands", "eval.status", "eval.doctor"),

@@ -16,7 +16,7 @@ import torch
 from eval.data.text import load_split
 from eval.data.windows import Windows, token_windows
 from eval.execute import execute
-from eval.models import load_causal_model, load_tokenizer
+from eval.models.named import load_causal_model, load_tokenizer
 from eval.record import Record
 from eval.spec import Experiment, Optimization
 from eval.suites import suite

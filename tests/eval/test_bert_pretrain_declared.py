@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.scratch_encoder import SCRATCH_ENCODERS
+from eval.models.encoders import SCRATCH_ENCODERS
 from eval.spec import Experiment, Tier
 from eval.suites import SUITES, suite
 from eval.suites.bert_pretrain_large import ONE_SEED

@@ -11,7 +11,7 @@ import pytest
 from eval.data.text import CORPORA, corpus, load_split
 from eval.data.windows import token_windows
 from eval.errors import UserError
-from eval.models import load_tokenizer
+from eval.models.named import load_tokenizer
 from eval.paths import ROOT
 from tests.eval.packages import declare, put_by_hand, zip_bytes
 

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
-from eval.models import load_folder
+from eval.models.named import load_folder
 from eval.record import Measurement
 from eval.tasks.examples import answer_of, example_table, measure
 from eval.tasks.zero_shot import ZeroShot

@@ -15,7 +15,7 @@ import torch
 from eval.errors import RunFailed, UserError
 from eval.execute import execute
 from eval.identity import run_key
-from eval.models import load_causal_model, load_tokenizer
+from eval.models.named import load_causal_model, load_tokenizer
 from eval.record import Record, load_records
 from eval.spec import Experiment
 from eval.tasks.perplexity import WindowScores, score_windows

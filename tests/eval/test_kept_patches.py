@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from eval.explain.kept_patches import drawn_tokens, plot_kept_patches, shown_pictures
+from eval.models.vision import without_weights
 from eval.suites import suite
-from eval.vision import without_weights
 
 ARMS = suite("vit_finetune", "smoke")
 DROPPING = ARMS.arm("random_ltd")

@@ -12,7 +12,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from eval.errors import RunFailed
-from eval.models import load_causal_model
+from eval.models.named import load_causal_model
 from eval.train import batch_order
 from rltd_core import KeptLength
 from tests.eval.experiments import (

@@ -17,7 +17,7 @@ from eval.errors import UserError
 from eval.model_eval import command
 from eval.model_eval.command import checkpoint_folder
 from eval.model_eval.records import ModelScores, load_scores, write_scores
-from eval.models import load_folder
+from eval.models.named import load_folder
 from eval.record import Measurement
 from eval.tasks.zero_shot import TaskScore, ZeroShot
 from tests.eval.task_rows import ROWS

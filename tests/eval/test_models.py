@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from eval import models
 from eval.data.fetch import sha256_of
 from eval.errors import UserError
-from eval.models import (
+from eval.models import named
+from eval.models.named import (
     MODELS,
     Pretrained,
     load_causal_model,
@@ -104,7 +104,7 @@ def test_the_converted_model_is_stock_float32_and_can_be_saved(
 
 def test_the_conversion_is_done_once(packaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = weights_folder("tiny-gguf", "package")
-    monkeypatch.setattr(models, "_convert_gguf", lambda *arguments: pytest.fail("done again"))
+    monkeypatch.setattr(named, "_convert_gguf", lambda *arguments: pytest.fail("done again"))
     assert weights_folder("tiny-gguf", "package") == folder
     AutoTokenizer.from_pretrained(folder)
 
@@ -117,7 +117,7 @@ def test_an_interrupted_conversion_leaves_no_model(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(models, "_convert_gguf", interrupted)
+        patch.setattr(named, "_convert_gguf", interrupted)
         with pytest.raises(KeyboardInterrupt):
             weights_folder("tiny-gguf", "package")
     assert [p.name for p in (cache / "models").iterdir()] == ["tiny-llama"]

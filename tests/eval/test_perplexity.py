@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from eval.data.windows import token_windows
-from eval.models import load_causal_model, load_tokenizer
+from eval.models.named import load_causal_model, load_tokenizer
 from eval.tasks.perplexity import WindowScores, score_windows, token_bytes
 
 ASCII = "The work is provided as is, without warranties of any kind. " * 6

@@ -6,7 +6,7 @@ import pytest
 
 from eval.__main__ import main
 from eval.errors import UserError
-from eval.models import MODELS
+from eval.models.named import MODELS
 from eval.plan import Machine, arm_costs, plan_lines
 from eval.spec import Tier
 from eval.suites import SUITES, suite

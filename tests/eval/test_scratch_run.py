@@ -14,10 +14,10 @@ from eval import runner
 from eval.data.windows import corpus_windows
 from eval.execute import execute
 from eval.identity import run_key
+from eval.models.decoders import SCRATCH
 from eval.pool import Job
 from eval.record import Record, load_record, load_records, record_path
 from eval.runner import run_suite
-from eval.scratch import SCRATCH
 from eval.spec import Experiment
 from eval.starts import model_of, tokenizer_of
 from eval.tasks.language import LanguageTask, prepare
@@ -200,7 +200,9 @@ def test_runs_find_tokenizer_and_tokens_prepared(
     prepare(ARMS["baseline"])
     before = {p: p.stat().st_mtime_ns for p in cache.rglob("*") if p.is_file()}
     assert before
-    monkeypatch.setattr("eval.scratch.train_bpe", lambda *a, **o: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        "eval.models.decoders.train_bpe", lambda *a, **o: pytest.fail("trained again")
+    )
     task = LanguageTask(ARMS["random_ltd"])
     assert {p: p.stat().st_mtime_ns for p in cache.rglob("*") if p.is_file()} == before
     tokenizer = tokenizer_of(ARMS["baseline"])

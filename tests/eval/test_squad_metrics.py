@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from eval.squad_metrics import compute_exact, compute_f1, ensure_squad_metrics
+from eval.tasks.squad_metrics import compute_exact, compute_f1, ensure_squad_metrics
 
 
 @pytest.mark.parametrize(

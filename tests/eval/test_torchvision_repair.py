@@ -110,5 +110,5 @@ def test_asking_again_answers_the_same() -> None:
 
 
 def test_models_are_repaired_before_their_classes_are_imported() -> None:
-    source = Path(ROOT / "eval" / "models.py").read_text()
+    source = Path(ROOT / "eval" / "models" / "named.py").read_text()
     assert source.index("\nensure_torchvision()\n") < source.index("from transformers import")

@@ -16,6 +16,8 @@ from torch.nn.functional import cross_entropy
 
 from eval.data.images import load_pictures
 from eval.errors import RunFailed, UserError
+from eval.models.vision import save_vit, vit_of
+from eval.models.vits import VITS, vit, vit_identity
 from eval.optimization import make_optimizer
 from eval.plan import arm_costs
 from eval.record import Record
@@ -25,8 +27,6 @@ from eval.suites import suite
 from eval.suites.budget import layer_tokens
 from eval.suites.vit_arms import image_arms, scaled_ramp
 from eval.tasks.images import ImageTask
-from eval.vision import save_vit, vit_of
-from eval.vits import VITS, vit, vit_identity
 from rltd_core import RandomLTD
 
 TOY = suite("vit_pretrain", "smoke").arms[0]

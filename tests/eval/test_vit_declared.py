@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from eval.models.vision import save_vit, vit_of
+from eval.models.vits import VITS, vit
 from eval.record import Record
 from eval.spec import Experiment, Tier
 from eval.suites import SUITES, suite
 from eval.suites.budget import layer_tokens
 from eval.train import TrainingRun
-from eval.vision import save_vit, vit_of
-from eval.vits import VITS, vit
 from rltd_core import KeptLength
 from tests.eval.experiments import whole_run
 from tests.eval.image_files import put_folders, put_torchvision

@@ -18,9 +18,9 @@ from eval.checkpoint import generators
 from eval.data.task_data import TASK_DATA
 from eval.data.task_folder import lay_down
 from eval.errors import UserError
-from eval.models import load_folder
+from eval.models.named import load_folder
+from eval.models.tiny import make_tiny_llama
 from eval.tasks.zero_shot import ZeroShot, zero_shot
-from eval.tiny import make_tiny_llama
 from rltd_core import KeptLength, RandomLTD
 from tests.eval.packages import contents
 from tests.eval.task_rows import ROWS, Row

@@ -15,7 +15,7 @@ from lm_eval.utils import hash_string
 
 from eval.data.task_data import TASK_DATA, task_data
 from eval.data.task_folder import lay_down
-from eval.models import load_folder
+from eval.models.named import load_folder
 from eval.paths import ROOT
 from eval.tasks.zero_shot import TaskScore, ZeroShot, zero_shot
 from tests.eval.task_rows import ROWS
@@ -26,7 +26,7 @@ __all__ = ["checkpoint"]
 TASKS = tuple(ROWS)
 START = (
     "from eval.torchvision_repair import ensure_torchvision; ensure_torchvision(); "
-    "from eval.squad_metrics import ensure_squad_metrics; ensure_squad_metrics(); "
+    "from eval.tasks.squad_metrics import ensure_squad_metrics; ensure_squad_metrics(); "
     "from lm_eval.__main__ import cli_evaluate; cli_evaluate()"
 )
 OPTIONS = ("--device", "cpu", "--batch_size", "16", "--num_fewshot", "0", "--log_samples")

@@ -19,7 +19,7 @@ from eval.evidence.zero_shot.anchors import (
     zero_shot_page,
 )
 from eval.model_eval.records import ModelScores, write_scores
-from eval.models import MODELS
+from eval.models.named import MODELS
 from eval.record import Measurement
 from tests.evidence.synthetic import make_records, make_suite, write_store
 

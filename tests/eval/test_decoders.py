@@ -1,4 +1,4 @@
-"""Models from scratch: the seed gives the weights, the corpus the tokenizer, and nothing else."""
+"""Decoders from scratch: the seed gives the weights, the corpus the tokenizer, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
-from eval import scratch
 from eval.data.text import SPLITS, load_split
 from eval.errors import UserError
-from eval.models import model_identity
+from eval.models import decoders
+from eval.models.decoders import SCRATCH, Scratch, initialise, train_bpe, trained_tokenizer
+from eval.models.named import model_identity
 from eval.paths import ROOT
-from eval.scratch import SCRATCH, Scratch, initialise, train_bpe, trained_tokenizer
 from eval.starts import model_of, tokenizer_of
 from tests.eval.experiments import ARMS, arm, assert_same_weights, weights
 
@@ -169,17 +169,17 @@ def test_the_tokenizer_is_trained_on_the_train_split_alone(
     monkeypatch: pytest.MonkeyPatch, tokenizer: Any
 ) -> None:
     texts = {split: f"{split} text, " * 99 for split in SPLITS} | {"train": PROSE}
-    monkeypatch.setattr(scratch, "corpus_identity", lambda data, source: "another")
-    monkeypatch.setattr(scratch, "load_documents", lambda data, split, source: [texts[split]])
+    monkeypatch.setattr(decoders, "corpus_identity", lambda data, source: "another")
+    monkeypatch.setattr(decoders, "load_documents", lambda data, split, source: [texts[split]])
     again = AutoTokenizer.from_pretrained(trained_tokenizer(TOY, "repository-prose", "checkout"))
     assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
     texts["train"] += " zzz" * 99
-    monkeypatch.setattr(scratch, "corpus_identity", lambda data, source: "a third")
+    monkeypatch.setattr(decoders, "corpus_identity", lambda data, source: "a third")
     other = AutoTokenizer.from_pretrained(trained_tokenizer(TOY, "repository-prose", "checkout"))
     assert other.backend_tokenizer.to_str() != tokenizer.backend_tokenizer.to_str()
 
 
 def test_the_tokenizer_is_trained_once(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "train_bpe", lambda *a, **o: pytest.fail("trained again"))
+    monkeypatch.setattr(decoders, "train_bpe", lambda *a, **o: pytest.fail("trained again"))
     again = tokenizer_of(arm(model="gpt2-toy"))
     assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()

@@ -22,9 +22,9 @@ ensure_torchvision()
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
-from eval.scratch import SCRATCH  # noqa: E402
-from eval.scratch_encoder import SCRATCH_ENCODERS  # noqa: E402
-from eval.tiny import make_tiny_bert, make_tiny_llama  # noqa: E402
+from eval.models.decoders import SCRATCH  # noqa: E402
+from eval.models.encoders import SCRATCH_ENCODERS  # noqa: E402
+from eval.models.tiny import make_tiny_bert, make_tiny_llama  # noqa: E402
 
 __all__ = [
     "MODELS",

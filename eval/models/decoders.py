@@ -1,4 +1,4 @@
-"""Models trained from scratch: their sizes, their first weights by seed, their tokenizers."""
+"""Decoders trained from scratch: their sizes, their first weights by seed, their tokenizers."""
 
 from __future__ import annotations
 

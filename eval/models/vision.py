@@ -10,10 +10,10 @@ import torch
 from eval.data.hub import local_copy
 from eval.data.images import image_set
 from eval.errors import UserError
+from eval.models.vits import ViT, vit
 from eval.seeding import stream
 from eval.spec import Experiment
 from eval.torchvision_repair import ensure_torchvision
-from eval.vits import ViT, vit
 
 ensure_torchvision()
 

@@ -12,7 +12,7 @@ import torch
 from transformers import BertConfig, BertModel, BertTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from eval.scratch import train_bpe
+from eval.models.decoders import train_bpe
 
 __all__ = ["make_tiny_bert", "make_tiny_llama"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from eval.scratch_encoder import SCRATCH_ENCODERS, initialise_encoder
+from eval.models.encoders import SCRATCH_ENCODERS, initialise_encoder
 
 TOY = SCRATCH_ENCODERS["bert-toy"]
 

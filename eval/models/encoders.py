@@ -14,8 +14,8 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from eval.data.fetch import publish
 from eval.data.text import corpus_identity, load_documents
+from eval.models.decoders import byte_level_bpe
 from eval.paths import cache_dir
-from eval.scratch import byte_level_bpe
 from eval.seeding import stream
 
 __all__ = [

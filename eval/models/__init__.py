@@ -1,0 +1,1 @@
+"""Models: by name from outside, from scratch by seed, and small enough for tests."""
