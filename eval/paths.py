@@ -15,6 +15,7 @@ __all__ = [
     "RESULTS",
     "ROOT",
     "cache_dir",
+    "lengths_file",
     "local_copies",
     "local_dir",
     "shown",
@@ -65,3 +66,8 @@ def local_copies(folder: str | None) -> Iterator[None]:
 def shown(path: Path) -> str:
     """Return a path as messages show it: from the checkout's root if it lies in it."""
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def lengths_file(name: str, tier: str, store: Path = RESULTS) -> Path:
+    """Return where the lengths of a suite's training rows are kept."""
+    return store / "lengths" / f"{name}-{tier}.csv"

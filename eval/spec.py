@@ -221,6 +221,9 @@ class Suite:
     """The measurements before and after training, on the same examples: whether the baseline
     learned anything."""
     higher_is_better: bool
+    untrained: str | None = None
+    """The arm without the training that the question is about. If there is one, what the baseline
+    learned is its lead over this arm, on the primary measurement."""
     margin: float | None = None
     """Largest loss on the primary measurement that still counts as the same quality; None for a
     pilot, which has no verdict."""

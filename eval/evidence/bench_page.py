@@ -10,6 +10,8 @@ from eval.bench.ratios import ratios
 from eval.bench.records import BenchRecord
 from eval.bench.step import AGAIN, ATTACHED, BASELINE, DROPPING, Timing
 from eval.evidence.formatting import percent, to_markdown
+from eval.evidence.part import Part
+from eval.evidence.whole_runs import whole_runs_sentence
 
 __all__ = ["bench_headline", "bench_page", "bench_table", "noise_note", "step_table"]
 
@@ -45,14 +47,18 @@ def bench_page(records: Sequence[BenchRecord]) -> str:
     return "\n".join(lines)
 
 
-def bench_headline(records: Sequence[BenchRecord]) -> str:
-    """Return what the README shows: what dropping saves, by the newest record of each tier."""
+def bench_headline(records: Sequence[BenchRecord], parts: Sequence[Part] = ()) -> str:
+    """Return what the README shows: what dropping saves, by the newest record of each tier.
+
+    Below it, what arrived in the runs of the evidence, if they are given.
+    """
     newest = {record.tier: record for record in records}
     lines = []
     for record in newest.values():
         dropping = ratios(record.timings).query(f"arm == {DROPPING!r}")
         lines += [f"Tier {record.tier}, {_machine(record)}; ratios to the baseline:\n"]
         lines += [to_markdown(_written(dropping).filter(_SHOWN)), _nothing_dropped(record)]
+        lines += filter(None, [whole_runs_sentence(parts, record.tier)])
     return "\n".join([*lines, "Details: [step times](results/summary/bench_step.md).\n"])
 
 

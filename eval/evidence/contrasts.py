@@ -15,8 +15,12 @@ from eval.record import Record
 from eval.spec import Suite
 
 __all__ = [
+    "CLASS_TOKEN",
+    "CLS",
+    "CONSTANT",
     "CONTRASTS",
     "CONTROL",
+    "PADDING",
     "STEP_LR",
     "UNTRAINED",
     "contrast_sentence",
@@ -55,6 +59,7 @@ CONTRASTS = (
     (FULL_DROPOUT, BASELINE, "dropout, nothing dropped by random-LTD"),
     (DROPOUT, TREATMENT, "dropout, with random-LTD"),
     (BASELINE, UNTRAINED, "pretraining at all"),
+    (TREATMENT, UNTRAINED, "pretraining with random-LTD at all"),
 )
 """Arm, arm it is compared with, and what the difference is the effect of."""
 _IN_SHORT = {
@@ -70,6 +75,7 @@ _IN_SHORT = {
     (TREATMENT, PATCH_DROP): "random-LTD in place of patch dropout",
     (DROPOUT, FULL_DROPOUT): "the method, both with dropout",
     (BASELINE, UNTRAINED): "pretraining at all",
+    (TREATMENT, UNTRAINED): "pretraining with random-LTD at all",
 }
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from eval.errors import UserError
 from eval.record import Record
 
-__all__ = ["common", "finished", "require_paired", "unfinished", "value_of"]
+__all__ = ["common", "finished", "require_paired", "saves_itself", "unfinished", "value_of"]
 
-_SAME_IN_ALL_ARMS = ("initial_weights", "batch_order", "evaluated_text", "evaluated_images")
+_SAME_IN_ALL_ARMS = ("batch_order", "evaluated_text", "evaluated_images")
+_BEGUN_WITH = ("initial_weights", "pretrained_weights")
 
 
 def finished(records: Iterable[Record]) -> dict[str, dict[int, Record]]:
@@ -71,14 +72,30 @@ def value_of(record: Record, measurement: str) -> float:
 def require_paired(one: Record, other: Record) -> None:
     """Check that two runs of a seed began, learned from and were measured on the same.
 
-    Raises: UserError if a hash differs.
+    They may begin with other weights only where each arm has a pretraining of its own.
+
+    Raises: UserError if a hash differs, or neither run says what it began with.
     """
-    for name in _SAME_IN_ALL_ARMS:
+    begun = _BEGUN_WITH if _pretraining(one) == _pretraining(other) else ()
+    for name in (*_SAME_IN_ALL_ARMS, *begun):
         if one.hashes.get(name) != other.hashes.get(name):
             raise UserError(
                 f"the runs {one.key} and {other.key} of seed {one.seed} differ in {name}: they are "
                 "no pair; run both again with the same code and data"
             )
+    if not any(one.hashes.get(name) for name in _BEGUN_WITH):
+        raise UserError(f"the run {one.key} does not say what it began with; run it again")
+
+
+def saves_itself(records: Iterable[Record]) -> bool:
+    """Whether what an arm saves is saved in these runs, and not in a pretraining of its own."""
+    before = [record.experiment.pretrained for record in records]
+    return all(one == before[0] for one in before)
+
+
+def _pretraining(record: Record) -> tuple[object, int]:
+    e = record.experiment
+    return e.pretrained, record.seed if e.pretrained_seed is None else e.pretrained_seed
 
 
 def _require_comparable(record: Record, arm: Mapping[int, Record]) -> None:

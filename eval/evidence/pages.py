@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from eval.evidence.claims.findings import sentence
 from eval.evidence.contrasts import contrast_sentence, contrast_table, has_contrasts
 from eval.evidence.layer_token import has_layer_token
+from eval.evidence.padding import padding_sentence
 from eval.evidence.paper.published import Claim, load_claims
 from eval.evidence.part import Part
 from eval.evidence.sentences import size_sentence, time_sentence
@@ -47,7 +48,8 @@ def headline(parts: Sequence[Part]) -> str:
     name = parts[0].suite.name
     lines = []
     for part in parts:
-        lines += [*_verdict(part), f"- {size_sentence(part.suite)}\n"]
+        lines += [*_verdict(part), f"- {size_sentence(part.suite)}"]
+        lines += [*(f"- {note}" for note in filter(None, [padding_sentence(part)])), ""]
     kind, what = "curves", "validation loss"
     if parts[0].suite.arms[0].objective == "images":
         kind, what = "accuracy", "accuracy"
@@ -108,7 +110,7 @@ def _answer(part: Part) -> list[str]:
     lines += [f"**{c.short}: {sentence(c, part)}.**\n" for c in _claims(part) if _is_pair(c, part)]
     if has_tasks(part.records):
         lines.append(f"{zero_shot_sentence(part.suite, part.records)}\n")
-    notes = [size_sentence(part.suite), *part.suite.caveats]
+    notes = filter(None, [size_sentence(part.suite), padding_sentence(part), *part.suite.caveats])
     lines += [*(f"- {note}" for note in notes), ""]
     time = time_sentence(part.tier, part.records)
     return [*lines, time] if time else lines

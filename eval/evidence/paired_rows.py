@@ -1,14 +1,15 @@
-"""Two trained models on the same rows: what other rows would change, seed by seed.
+"""Two trained models on the same rows: what other rows would change, seed by seed and over all.
 
 The intervals of the verdicts are over seeds, on one set of rows. Here a pair of runs is held fixed
-and its rows are drawn anew; the two kinds of noise are shown, and never added.
+and its rows are drawn anew; and then both kinds of noise are put together.
 
-Letters: N rows.
+Letters: S seeds, N rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,33 @@ from scipy import stats
 
 from eval.errors import UserError
 from eval.evidence.arms import difference_label
+from eval.evidence.contrasts import CLASS_TOKEN, CLS, CONSTANT, PADDING
 from eval.evidence.formatting import to_markdown
 from eval.evidence.grid import finished, require_paired
-from eval.evidence.intervals import Interval
+from eval.evidence.intervals import Interval, interval
 from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT
 from eval.record import Record
 from eval.seeding import stream
 
-__all__ = ["PairedRows", "has_answers", "mcnemar", "paired_rows", "rows_interval", "rows_markdown"]
+__all__ = [
+    "PairedRows",
+    "has_answers",
+    "mcnemar",
+    "paired_rows",
+    "rows_interval",
+    "rows_markdown",
+    "seeds_and_rows_interval",
+]
 
-_PAIRS = ((TREATMENT, BASELINE), (TREATMENT, SHORTENED))
+_PAIRS = (
+    (TREATMENT, BASELINE),
+    (TREATMENT, SHORTENED),
+    (PADDING, TREATMENT),
+    (TREATMENT, CLS),
+    (TREATMENT, CLASS_TOKEN),
+    (TREATMENT, CONSTANT),
+)
+"""All that a verdict is about."""
 _RESAMPLES = 2000
 
 
@@ -37,6 +55,8 @@ class PairedRows:
     """A pair of runs of one seed on the same rows."""
 
     seed: int
+    differences_N: np.ndarray
+    """Of each row: 1 where only the first run has it right, -1 where only the second."""
     difference: Interval
     """In accuracy, with its bootstrap interval over the rows; positive: the first one is better."""
     only_first: int
@@ -78,6 +98,27 @@ def rows_interval(differences_N: np.ndarray, confidence: float = 0.90) -> Interv
     return Interval(mean=mean, low=low, high=high, n=n, sd=sd, confidence=confidence)
 
 
+def seeds_and_rows_interval(differences_SN: np.ndarray, confidence: float = 0.90) -> Interval:
+    """Return the mean and its interval if both seeds and rows were drawn anew.
+
+    The variance of the mean over seeds, on these rows, plus that over rows, of the seeds' mean;
+    Student-t with the degrees of freedom of the seeds. What seeds and rows do together is in both,
+    so the interval is a little too wide.
+
+    Raises: ValueError for fewer than two seeds.
+    """
+    num_seeds, num_rows = differences_SN.shape
+    if num_seeds < 2:
+        raise ValueError("one seed does not tell how seeds differ")
+    by_seed_S, by_row_N = differences_SN.mean(axis=1), differences_SN.mean(axis=0)
+    variance = by_seed_S.var(ddof=1) / num_seeds + by_row_N.var(ddof=1) / num_rows
+    half = float(stats.t.ppf(0.5 + confidence / 2, num_seeds - 1)) * math.sqrt(variance)
+    mean, sd = float(by_seed_S.mean()), float(by_seed_S.std(ddof=1))
+    return Interval(
+        mean=mean, low=mean - half, high=mean + half, n=num_seeds, sd=sd, confidence=confidence
+    )
+
+
 def paired_rows(
     records: Sequence[Record], store: Path, arm: str, against: str
 ) -> Iterator[PairedRows]:
@@ -97,6 +138,7 @@ def paired_rows(
         only = int((differences_N > 0).sum()), int((differences_N < 0).sum())
         yield PairedRows(
             seed=seed,
+            differences_N=differences_N,
             difference=rows_interval(differences_N),
             only_first=only[0],
             only_second=only[1],
@@ -105,12 +147,13 @@ def paired_rows(
 
 
 def rows_markdown(records: Sequence[Record], store: Path) -> str:
-    """Return the comparisons of random-LTD with both baselines, a row a seed; empty without any."""
+    """Return the comparisons that verdicts are about, a row a seed; empty without any."""
     if not has_answers(records):
         return ""
+    pairs = {pair: list(paired_rows(records, store, *pair)) for pair in _PAIRS}
     table = [
         {
-            "difference": difference_label(arm, against),
+            "difference": difference_label(*pair),
             "seed": found.seed,
             "rows": f"{found.difference.n:,}",
             "accuracy [90 % bootstrap over rows]": str(found.difference),
@@ -118,16 +161,36 @@ def rows_markdown(records: Sequence[Record], store: Path) -> str:
             "right in the second alone": found.only_second,
             "McNemar p": f"{found.p:.3f}" if found.p >= 0.001 else "< 0.001",
         }
-        for arm, against in _PAIRS
-        for found in paired_rows(records, store, arm, against)
+        for pair, several in pairs.items()
+        for found in several
     ]
     if not table:
         return ""
     told = (
         "Pair by pair, over the rows: what other rows would change in the difference of two "
-        "trained models. The verdict's interval is over seeds, on these rows; the two do not add "
-        "up.\n"
+        "trained models. The verdict's interval is over seeds, on these rows.\n"
     )
+    return "\n".join([told, to_markdown(pd.DataFrame(table)), _together(pairs)])
+
+
+def _together(pairs: Mapping[tuple[str, str], Sequence[PairedRows]]) -> str:
+    table = [
+        {
+            "difference": difference_label(*pair),
+            "n": len(several),
+            "accuracy [90 % interval over seeds]": str(
+                interval(f.difference.mean for f in several)
+            ),
+            "[90 % interval over seeds and rows]": str(
+                seeds_and_rows_interval(np.stack([found.differences_N for found in several]))
+            ),
+        }
+        for pair, several in pairs.items()
+        if len(several) > 1
+    ]
+    if not table:
+        return ""
+    told = "If other seeds and other rows had been drawn, both at once:\n"
     return "\n".join([told, to_markdown(pd.DataFrame(table))])
 
 

@@ -75,7 +75,8 @@ def build(
         made = Path(folder)
         write_paper_page(made)
         blocks = _suites(parts, store_from, made) | _claims(parts, store_from, made)
-        blocks |= _glue(parts, made) | _bench(store_from, made) | _zero_shot(store_from, made)
+        blocks |= _glue(parts, made) | _bench(parts, store_from, made)
+        blocks |= _zero_shot(store_from, made)
         written = _publish(made, summary_dir)
     text = readme.read_text()
     for name, block in blocks.items():
@@ -184,13 +185,13 @@ def _glue(parts: Sequence[Part], to: Path) -> dict[str, str]:
     return {"glue": glue_headline(glue)}
 
 
-def _bench(store: Path, to: Path) -> dict[str, str]:
+def _bench(parts: Sequence[Part], store: Path, to: Path) -> dict[str, str]:
     timings = load_bench(store)
     if not timings:
         return {}
     (to / "bench_step.md").write_text(bench_page(timings))
     _write_table(bench_table(timings), to, "bench_step")
-    return {"bench_step": bench_headline(timings)}
+    return {"bench_step": bench_headline(timings, parts)}
 
 
 def _zero_shot(store: Path, to: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from statistics import median
 from eval.data.glue_tasks import glue_task
 from eval.evidence.arms import arm_looks
 from eval.evidence.formatting import percent
+from eval.evidence.grid import saves_itself
 from eval.evidence.stats import BASELINE, TREATMENT
 from eval.record import Record
 from eval.spec import Suite
@@ -69,7 +70,7 @@ def time_sentence(tier: str, records: Sequence[Record]) -> str:
 
     Nothing of runs that differ in what they begin with alone.
     """
-    if len({record.experiment.pretrained for record in records}) > 1:
+    if not saves_itself(records):
         return ""
     seconds: dict[str, dict[int, float]] = {}
     for record in records:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from eval.errors import UserError
 from eval.evidence.formatting import number, signed
-from eval.evidence.grid import finished, require_paired, unfinished, value_of
+from eval.evidence.grid import common, finished, require_paired, unfinished, value_of
 from eval.evidence.intervals import Interval, Quality, interval, non_inferiority, oriented
 from eval.record import Record
 from eval.spec import Suite
@@ -64,7 +64,8 @@ class Verdict:
     left_out: tuple[tuple[str, int], ...]
     """Arm and seed of the runs without which a started seed is incomplete."""
     progress: float | None
-    """What the baseline gained over its own starting point, mean over the seeds."""
+    """What the baseline gained over its own starting point, or over the arm without the training
+    that is asked about: mean over the seeds. None if neither is known."""
     learned: bool
     """(a) The progress exceeds two margins."""
     quality: Quality | None
@@ -142,7 +143,7 @@ def judge(suite: Suite, records: Sequence[Record]) -> Verdict:
     quality_interval = _contrast(suite, judged, BASELINE) if len(seeds) > 1 else None
     shortened_interval = _contrast(suite, judged, SHORTENED) if len(seeds) > 1 else None
     quality = quality_interval and non_inferiority(quality_interval, suite.margin)
-    progress = _progress(suite, [runs[BASELINE][seed] for seed in seeds])
+    progress = _progress(suite, judged)
     learned = progress is not None and progress > 2 * suite.margin
     beats_shortened = shortened_interval is not None and shortened_interval.low > 0
     left_out = unfinished(records, arms, started)
@@ -174,21 +175,28 @@ def _contrast(suite: Suite, records: Sequence[Record], against: str) -> Interval
     return interval(_differences(suite, records, against))
 
 
-def _differences(suite: Suite, records: Sequence[Record], against: str) -> list[float]:
+def _differences(
+    suite: Suite, records: Sequence[Record], against: str, arm: str = TREATMENT
+) -> list[float]:
     better = suite.higher_is_better
-    return list(
-        paired(
-            records, TREATMENT, against, measurement=suite.primary, higher_is_better=better
-        ).values()
-    )
+    found = paired(records, arm, against, measurement=suite.primary, higher_is_better=better)
+    return list(found.values())
 
 
-def _progress(suite: Suite, baseline: Sequence[Record]) -> float | None:
-    before, after = suite.progress
-    gains = [
-        oriented(value_of(r, after), value_of(r, before), higher_is_better=suite.higher_is_better)
-        for r in baseline
-    ]
+def _progress(suite: Suite, judged: Sequence[Record]) -> float | None:
+    if suite.untrained is None:
+        before, after = suite.progress
+        gains = [
+            oriented(
+                value_of(r, after), value_of(r, before), higher_is_better=suite.higher_is_better
+            )
+            for r in judged
+            if r.experiment.arm == BASELINE
+        ]
+    else:
+        gains = _differences(
+            suite, common(judged, BASELINE, suite.untrained), suite.untrained, BASELINE
+        )
     return fmean(gains) if gains else None
 
 
@@ -247,10 +255,12 @@ def _why_undecided(suite: Suite, verdict: Verdict, unit: str) -> str:
     if verdict.left_out:
         cells = ", ".join(f"{arm} seed {seed}" for arm, seed in verdict.left_out)
         return f"these runs failed or are missing: {cells}"
+    if verdict.progress is None:
+        return f"no run of arm {suite.untrained} tells whether there was anything to lose"
     if not verdict.learned:
-        assert verdict.progress is not None
+        over = f" over the arm {suite.untrained}" if suite.untrained else " in training"
         return (
-            f"the baseline gained {number(verdict.progress)} {unit} in training, not more than two "
+            f"the baseline gained {number(verdict.progress)} {unit}{over}, not more than two "
             f"margins of {suite.margin:g}, so that the comparison says nothing"
         )
     return f"the interval holds losses on both sides of the margin of {suite.margin:g}"

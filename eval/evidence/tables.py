@@ -10,7 +10,7 @@ import pandas as pd
 
 from eval.evidence.arms import arm_looks
 from eval.evidence.formatting import to_markdown
-from eval.evidence.grid import common, finished, unfinished, value_of
+from eval.evidence.grid import common, finished, saves_itself, unfinished, value_of
 from eval.evidence.paper.published import Reported, load_reported
 from eval.evidence.stats import BASELINE, ENOUGH_SEEDS, interval, non_inferiority, paired
 from eval.record import Record
@@ -128,7 +128,8 @@ def _arm_row(
         row["sd"] = stdev(values)
     if arm != BASELINE:
         row |= _difference(suite, records, arm)
-    row |= _cost(done, list(runs.get(BASELINE, {}).values()))
+    baseline = runs.get(BASELINE, {}).values() if saves_itself(records) else ()
+    row |= _cost(done, list(baseline))
     return row | _others(suite, done)
 
 
@@ -163,7 +164,7 @@ def _cost(done: Sequence[Record], baseline: Sequence[Record]) -> dict[str, Any]:
         "layer_tokens": round(fmean(c.layer_tokens for c in costs)),
         "flops": round(fmean(c.flops for c in costs)),
     }
-    if full and done[0].experiment.pretrained is None:  # else what was saved, was saved before
+    if full:
         layer_tokens, flops = fmean(c.layer_tokens for c in full), fmean(c.flops for c in full)
         row["layer_token_saving_frac"] = 1 - row["layer_tokens"] / layer_tokens
         row["flop_saving_frac"] = 1 - row["flops"] / flops

@@ -58,6 +58,7 @@ def transfer(
         primary=finetuning.primary,
         progress=finetuning.progress,
         higher_is_better=True,
+        untrained=untrained.arm,
         margin=finetuning.margin,
         margin_reason=finetuning.margin_reason,
         caveats=(

@@ -47,7 +47,8 @@ _ZERO_SHOT_CAVEAT = (
 _PEAK_CAVEAT = (
     "One peak rate, 1.4e-3, for all arms but *higher peak LR* (2e-3), chosen where dropping is "
     "stable: at 2e-3 after 40 warmup steps (revision 1, seed 0, the same test split) random-LTD "
-    "fell behind by 0.060, and the settings were changed."
+    "fell behind by 0.060, and the settings were changed. That arm was declared when the others "
+    "had finished."
 )
 PROGRESS = ("start_bits_per_byte", "validation_bits_per_byte")
 

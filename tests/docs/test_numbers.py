@@ -24,7 +24,7 @@ from eval.bench.shapes import shape
 from eval.evidence.intervals import interval
 from eval.evidence.paper.published import load_reported
 from eval.explain.clocks import ILLUSTRATED, authors_illustration
-from eval.explain.savings import CLAIMED_SAVING
+from eval.explain.savings import CLAIMED_SAVING, savings
 from eval.paths import NOTEBOOKS, RESULTS, ROOT
 from eval.record import load_records
 from eval.suites import suite
@@ -85,6 +85,14 @@ def reported(identifier: str) -> str:
 def setting(identifier: str, column: str) -> str:
     table = pd.read_csv(RESULTS / "paper" / "savings.csv").set_index("id")
     return f"{int(table[column][identifier]):,}"
+
+
+def layer_tokens_a_layer(identifier: str) -> float:
+    table = pd.read_csv(RESULTS / "paper" / "savings.csv")
+    (place,) = table.index[table["id"] == identifier]
+    of = table.loc[place]
+    full = int(of["baseline_steps"] * of["batch"] * of["full"])
+    return full * (1 - float(savings()["layer_token_saving_frac"][place]))
 
 
 def cifar_schedule() -> KeptLength:
@@ -164,6 +172,8 @@ IN_NOTEBOOKS: dict[str, Callable[[], str]] = {
     "0.05 B": illustrated_interval,
     "10 %": illustrated_warmup,
     "33.3 %": lambda: f"{100 * CLAIMED_SAVING:.1f} %",
+    "200 B": lambda: f"{layer_tokens_a_layer('gpt3-1.3b-200b-of-300b') / 1e9:.0f} B",
+    "300 B": README["300 B"],
     "200": lambda: str(suite("gpt_pretrain", "cpu").arms[0].task_rows),
     "100": copa_rows,
     "87.32": lambda: reported("bert-large-random-ltd-524b"),

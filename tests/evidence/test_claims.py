@@ -17,7 +17,7 @@ from eval.evidence.claims.findings import finding, sentence
 from eval.evidence.claims.page import claims_headline, claims_page, published_beside_ours
 from eval.evidence.claims.plot import claims_data, plot_claims
 from eval.evidence.claims.tables import claim_table, in_order, question_table
-from eval.evidence.contrasts import STEP_LR
+from eval.evidence.contrasts import CONTROL, STEP_LR
 from eval.evidence.intervals import interval
 from eval.evidence.paper.published import Claim, load_claims
 from eval.evidence.part import Part
@@ -97,9 +97,20 @@ def test_the_table_has_a_row_for_every_claim_with_its_cost_and_its_page() -> Non
     assert (ours["tier"], ours["shown_in"], ours["unit"]) == ("cpu", "gpt_finetune.md", "bits/byte")
     assert 0 < ours["layer_token_saving_frac"] < 0.5
     for claim in load_claims():
-        nothing = {"none": "not examined", "saving": "setting not found"}
+        nothing = {"none": "not examined", "saving": "recomputed"}
         if claim.id != QUALITY.id:
             assert rows[claim.id]["verdict"] == nothing.get(claim.rule, "not run yet")
+
+
+def test_the_rate_stands_beside_its_curve_where_nothing_is_dropped() -> None:
+    (row,) = claim_table([RATE], [part()], []).to_dict("records")
+    dropping = differences(part().records, "random_ltd", STEP_LR)
+    alone = differences(part().records, CONTROL, "baseline")
+    both = interval(a - b for a, b in zip(dropping, alone, strict=True))
+    assert row["beside"].startswith(f"the same curve with nothing dropped: {interval(alone)};")
+    assert row["beside"].endswith(str(both))
+    without = only(part(), lambda r: r.experiment.arm != CONTROL)
+    assert "beside" not in claim_table([RATE], [without], [])
 
 
 def test_each_tier_has_a_row_of_its_own() -> None:

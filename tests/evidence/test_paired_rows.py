@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from math import comb
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.errors import UserError
+from eval.evidence.intervals import interval
 from eval.evidence.paired_rows import (
     has_answers,
     mcnemar,
     paired_rows,
     rows_interval,
     rows_markdown,
+    seeds_and_rows_interval,
 )
 from eval.record import Measurement, Record
 from tests.evidence.synthetic import make_record, make_records, make_suite
@@ -118,10 +121,37 @@ def test_the_page_has_a_row_for_each_seed_of_both_comparisons(
     records: list[Record], tmp_path: Path
 ) -> None:
     text = rows_markdown(records, tmp_path)
-    assert text.count("| random-LTD - baseline ") == 3
-    assert text.count("| random-LTD - shortened baseline ") == 3
-    assert "do not add up" in text
+    by_seed, together = text.split("If other seeds and other rows")
+    assert by_seed.count("| random-LTD - baseline ") == 3
+    assert by_seed.count("| random-LTD - shortened baseline ") == 3
+    seeds, rows = re.findall(r"random-LTD - baseline +\| 3 +\| (.+\]) +\| (.+\])", together)[0]
+    assert seeds.split(" ")[0] == rows.split(" ")[0]  # one mean, two widths
+    assert seeds != rows
     assert rows_markdown(records, tmp_path) == text
+
+
+def test_the_interval_over_seeds_and_rows_covers_what_both_would_change() -> None:
+    """Five seeds, 277 rows: as on RTE. Each row and each seed has its own effect."""
+    rng, true, covered, narrow = np.random.default_rng(4), -0.01, 0, 0
+    for _ in range(2000):
+        seeds_S1 = rng.normal(0, 0.01, size=(5, 1))
+        rows_N = rng.choice([0.7, -0.7], size=277)
+        effect_SN = true + seeds_S1 + rows_N
+        d_SN = np.sign(effect_SN) * (rng.random((5, 277)) < abs(effect_SN))
+        found = seeds_and_rows_interval(d_SN)
+        over_seeds = interval(d_SN.mean(axis=1))
+        covered += found.low <= true <= found.high
+        narrow += over_seeds.low <= true <= over_seeds.high
+    assert covered / 2000 > 0.90
+    assert narrow / 2000 < 0.85  # what the interval over seeds alone leaves out
+
+
+def test_the_interval_over_seeds_and_rows_is_the_seeds_one_where_rows_do_not_differ() -> None:
+    same_SN = np.repeat([[1.0], [0.0], [0.5]], 40, axis=1)
+    found, expected = seeds_and_rows_interval(same_SN), interval([1.0, 0.0, 0.5])
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    with pytest.raises(ValueError, match="one seed"):
+        seeds_and_rows_interval(same_SN[:1])
 
 
 def test_runs_without_right_and_wrong_answers_have_none(tmp_path: Path) -> None:

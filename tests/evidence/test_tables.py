@@ -47,15 +47,31 @@ def test_a_row_holds_the_means_of_the_finished_runs():
 
 def test_what_pretraining_saved_is_no_saving_of_the_finetuning_after_it():
     suite = make_suite()
-    first = make_experiment("random_ltd", objective="masked")
     arms = tuple(
-        make_experiment(e.arm, objective="labels", pretrained=first, kept=suite.arms[0].kept)
+        make_experiment(
+            e.arm,
+            objective="labels",
+            pretrained=make_experiment(e.arm, objective="masked"),
+            kept=suite.arms[0].kept,
+        )
         for e in suite.arms
     )
     begun = dataclasses.replace(suite, arms=arms)
     table = suite_table(begun, make_records(begun))
     assert {"layer_tokens", "flops"} <= set(table)
     assert not [name for name in table if name.endswith("_saving_frac")]
+
+
+def test_what_is_dropped_after_one_pretraining_is_saved_by_the_arm_that_drops():
+    suite = make_suite()
+    after = {"objective": "labels", "pretrained": make_experiment("baseline", objective="masked")}
+    arms = tuple(dataclasses.replace(e, **after) for e in suite.arms)
+    begun = dataclasses.replace(suite, arms=arms)
+    own = suite_table(suite, make_records(suite)).set_index("arm")
+    table = suite_table(begun, make_records(begun)).set_index("arm")
+    assert table.loc["random_ltd", "layer_token_saving_frac"] > 0.1
+    for name in ("layer_token_saving_frac", "flop_saving_frac"):
+        pd.testing.assert_series_equal(table[name], own[name])
 
 
 def test_the_table_does_not_depend_on_the_order_of_the_records():

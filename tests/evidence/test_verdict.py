@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from eval.errors import UserError
-from eval.evidence.grid import finished
+from eval.evidence.grid import finished, require_paired
 from eval.evidence.intervals import interval, non_inferiority
 from eval.evidence.stats import judge, outcome, paired
 from tests.evidence.synthetic import (
     make_experiment,
     make_failed,
+    make_record,
     make_records,
     make_suite,
     with_value,
@@ -68,6 +69,30 @@ def test_the_claim_is_supported_only_if_everything_holds(
 def test_the_sentence_says_the_verdict_with_tier_and_n(changes, begins):
     suite = make_suite()
     assert judge(suite, make_records(suite, **changes)).sentence.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("lead", "said"),
+    [
+        (0.05, "Supported in direction"),
+        (0.03, "Undecided (tier cpu, n = 5 seeds): the baseline gained 0.03"),
+        (None, "Undecided (tier cpu, n = 5 seeds): no run of arm no_pretraining tells"),
+    ],
+)
+def test_what_was_learned_is_the_lead_over_an_arm_without_the_training_if_one_is_named(lead, said):
+    suite = dataclasses.replace(make_suite(margin=0.02), untrained="no_pretraining")
+    records = make_records(suite, start=9.9)  # the start of the finetuning says nothing
+    if lead is not None:
+        records += [
+            make_record(
+                make_experiment("no_pretraining"),
+                r.seed,
+                r.measurements["bits_per_byte"].value + lead,
+            )
+            for r in records
+            if r.experiment.arm == "baseline"
+        ]
+    assert judge(suite, records).sentence.startswith(said)
 
 
 def test_superiority_is_reported_but_is_no_part_of_the_rule():
@@ -181,6 +206,30 @@ def test_runs_that_did_not_see_the_same_are_no_pair(what):
     odd = dataclasses.replace(records[0], hashes={**records[0].hashes, what: "other"})
     with pytest.raises(UserError, match=f"differ in {what}"):
         judge(suite, [odd, *records[1:]])
+
+
+def pretrained_pair(one: str, other: str, *, other_seed: int | None = None):
+    """Return two runs of seed 0 that began with these weights, of the pretrainings of two arms."""
+    after = {"objective": "labels", "pretrained": make_experiment("baseline", objective="masked")}
+    runs = [
+        make_record(make_experiment(arm, pretrained_seed=seed, **after), 0, 1.0)
+        for arm, seed in (("random_ltd", 0), ("baseline", other_seed))
+    ]
+    kept = {"batch_order": "b", "evaluated_text": "e"}
+    return [
+        dataclasses.replace(run, hashes=kept | ({"pretrained_weights": found} if found else {}))
+        for run, found in zip(runs, (one, other))
+    ]
+
+
+def test_one_pretraining_gives_one_set_of_weights():
+    require_paired(*pretrained_pair("w", "w"))
+    require_paired(*pretrained_pair("w", "w", other_seed=0))
+    with pytest.raises(UserError, match="differ in pretrained_weights"):
+        require_paired(*pretrained_pair("w", "other"))
+    require_paired(*pretrained_pair("w", "other", other_seed=1))  # a pretraining of its own
+    with pytest.raises(UserError, match="does not say what it began with"):
+        require_paired(*pretrained_pair("", ""))
 
 
 def test_two_specifications_in_an_arm_are_refused():

@@ -26,12 +26,13 @@ HOW_JUDGED = """\
 *Supported in direction*: with at least five seeds, the baseline learned, random-LTD is worse by
 less than the margin that was declared before the runs, and better than the baseline shortened to
 the same layer tokens. *Not supported*: it is worse by more than the margin. *Undecided*: the
-interval holds losses on both sides of the margin; that there is a loss may be certain, its size
-is not. Where a claim compares two arms: the first is better (or *contradicted*: worse), or, of
-what *needs no care*, worse by less than the margin. Differences are means over seeds with 90 %
-intervals; positive speaks for the claim. Nothing is corrected for the number of comparisons.
-Hours are of one core at tier cpu, of a GPU at the larger tiers, over all runs compared. Models
-and data are far smaller than the paper's: a verdict is about a direction.
+interval holds losses on both sides of the margin, or the baseline learned too little to lose. Where
+a claim compares two arms: the first is better (or *contradicted*: worse), or, of what *needs no
+care*, worse by less than the margin. Differences are means over seeds with 90 % intervals; positive
+speaks for the claim. All seeds are measured on the same rows: what other rows would change is not
+in these intervals, but on the suites' pages, where answers are right or wrong. Nothing is corrected
+for the number of comparisons. Hours are of one core at tier cpu, of a GPU at the larger tiers, over
+all runs compared. Models and data are far smaller than the paper's: a verdict is about a direction.
 """
 
 
@@ -69,15 +70,15 @@ def claims_page(
 
 
 def cost_sentence(parts: Sequence[Part]) -> str:
-    """Say how many runs the evidence has, pilots included, and what they cost, tier by tier."""
+    """Say how many runs the suites have as they are declared, and what they cost, tier by tier."""
     said = []
     for tier in dict.fromkeys(part.tier for part in parts):
         here = [part for part in parts if part.tier == tier]
         runs = sum(r.cost is not None for part in here for r in part.records)
         hours = sum(part.hours() for part in here)
         unit = "one core" if tier in ("smoke", "cpu") else "a GPU"
-        said.append(f"{runs} runs at tier {tier} trained for {hours:.1f} hours of {unit}")
-    return f"All records together: {'; '.join(said)}." if said else ""
+        said.append(f"{runs} at tier {tier} trained for {hours:.1f} hours of {unit}")
+    return f"All runs of the present suites, pilots included: {'; '.join(said)}." if said else ""
 
 
 def claims_markdown(table: pd.DataFrame, *, summary: str = "") -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -12,13 +11,14 @@ from eval.bench.ratios import ratios
 from eval.bench.records import BenchRecord
 from eval.bench.step import DROPPING
 from eval.evidence.claims.findings import Finding, finding
-from eval.evidence.contrasts import UNTRAINED, differences, unit_of, written
+from eval.evidence.contrasts import CONTROL, STEP_LR, UNTRAINED, differences, unit_of, written
 from eval.evidence.formatting import percent
-from eval.evidence.grid import common, finished
+from eval.evidence.grid import common, saves_itself
 from eval.evidence.paper.published import Claim
 from eval.evidence.part import Part
 from eval.evidence.stats import BASELINE, TREATMENT
 from eval.evidence.tables import suite_table
+from eval.evidence.whole_runs import arrived_by_suite
 from eval.evidence.zero_shot.scores import has_tasks, mean_of_tasks
 from eval.explain.savings import CLAIMED_SAVING, claimed_ramp, savings
 
@@ -75,7 +75,8 @@ def question_table(claims: Sequence[Claim], parts: Sequence[Part]) -> pd.DataFra
             rows.append(_examined(_own(name, part.suite.question, measured), part, parts))
         for suite, arm, short in _PAIRS:
             if suite == name and differences(part.suite, part.records, arm, TREATMENT):
-                rows.append(_examined(_own(name, short, measured, arm), part, parts))
+                judged = f"{measured}; asked after the runs"
+                rows.append(_examined(_own(name, short, judged, arm), part, parts))
     return pd.DataFrame(rows)
 
 
@@ -101,13 +102,15 @@ def _recomputed() -> Finding:
     scripts = [
         row["layer_token_saving_frac"]
         for row in table.to_dict("records")
-        if row["setting"].startswith("GPT-3 1.3B")
+        if row["setting"].startswith("GPT-3 1.3B") and row["equal_steps"]
     ]
     return Finding(
-        outcome="setting not found",
+        outcome="recomputed",
         shown=(
-            f"the authors' scripts save {percent(min(scripts))} to {percent(max(scripts))}; "
-            f"{percent(CLAIMED_SAVING)} need a ramp over {100 * claimed_ramp():.0f} % of the run"
+            f"{percent(CLAIMED_SAVING)} are the published 200 B layer tokens a layer against the "
+            f"baseline's 300 B; in as many steps as it the authors' scripts save "
+            f"{percent(min(scripts))} to {percent(max(scripts))}, and {percent(CLAIMED_SAVING)} "
+            f"need a ramp over {100 * claimed_ramp():.0f} % of the run"
         ),
     )
 
@@ -119,26 +122,9 @@ def _timed(record: BenchRecord, parts: Sequence[Part]) -> Finding:
         f"{arrived.min():.2f} to {arrived.max():.2f} of the layer tokens' saving arrive as time in "
         f"single steps; the paper's ratio is {_PAPERS_RATIO:.2f}"
     )
-    here = [p for p in parts if p.tier == record.tier and p.suite.margin is not None]
-    if in_runs := [share for p in here if (share := _arrived_in_runs(p)) is not None]:
+    if in_runs := arrived_by_suite(parts, record.tier).values():
         shown += f"; as CPU time in whole runs {min(in_runs):.2f} to {max(in_runs):.2f}"
     return Finding(outcome="measured", shown=shown)
-
-
-def _arrived_in_runs(part: Part) -> float | None:
-    """Return how much of the layer tokens' saving random-LTD's runs saved as CPU time, if any."""
-    runs = finished(part.records)
-    pairs = [
-        (ours.cost, runs[BASELINE][seed].cost)
-        for seed, ours in runs.get(TREATMENT, {}).items()
-        if seed in runs.get(BASELINE, {}) and ours.experiment.pretrained is None
-    ]
-    shares = [
-        (1 - ours.train_cpu_s / full.train_cpu_s) / (1 - ours.layer_tokens / full.layer_tokens)
-        for ours, full in pairs
-        if ours is not None and full is not None and ours.layer_tokens < full.layer_tokens
-    ]
-    return median(shares) if shares else None
 
 
 def _row(claim: Claim, found: Finding) -> dict[str, Any]:
@@ -167,6 +153,8 @@ def _examined(claim: Claim, part: Part, parts: Sequence[Part]) -> dict[str, Any]
         "hours": part.hours(found.arms),
         "shown_in": f"{part.suite.name}.md",
     }
+    if claim.against == STEP_LR:
+        return row | _control(part)
     if claim.rule != "quality":
         return row
     saved = _saving(part, parts)
@@ -183,10 +171,21 @@ def _beside(part: Part) -> dict[str, str]:
     return {"beside": "; ".join(said)} if said else {}
 
 
+def _control(part: Part) -> dict[str, str]:
+    """Return what the same learning-rate curve changes where nothing is dropped, and the rest."""
+    while_dropping = differences(part.suite, part.records, TREATMENT, STEP_LR)
+    alone = differences(part.suite, part.records, CONTROL, BASELINE)
+    both = {n: while_dropping[n] - alone[n] for n in while_dropping if n in alone}
+    if not both:
+        return {}
+    said = f"the same curve with nothing dropped: {written(alone)}; difference of the two:"
+    return {"beside": f"{said} {written(both)}"}
+
+
 def _saving(part: Part, parts: Sequence[Part]) -> float | None:
     """Return the layer tokens that random-LTD saved, in the pretraining if that is what saved."""
     before = part.suite.arms[0].pretrained
-    if before is not None:
+    if before is not None and not saves_itself(part.records):
         earlier = [p for p in parts if (p.suite.name, p.tier) == (before.suite, before.tier)]
         part = earlier[0] if earlier and earlier[0].has_runs else part
     table = suite_table(part.suite, part.records).set_index("arm")
