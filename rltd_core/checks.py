@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from rltd_core.forward import Forwards
@@ -13,6 +15,7 @@ from rltd_core.stack import Stack, fixed_length
 __all__ = [
     "check_arguments",
     "real_tokens",
+    "refuse_other_shape",
     "refuse_second_attachment",
     "refuse_short_schedule",
     "refuse_without_mask",
@@ -50,6 +53,19 @@ def refuse_short_schedule(schedule: KeptLength, stack: Stack) -> None:
         raise ValueError(
             f"full is {schedule.full}, but this {type(stack.owner).__name__} always has {length} "
             "tokens: it would never train at full length; raise `full`"
+        )
+
+
+def refuse_other_shape(
+    kept_LBK: Tensor, expected: tuple[int, int, int], policy: Callable[..., Tensor]
+) -> None:
+    """Refuse a policy's draw that is not one of whole numbers for every layer and sample."""
+    if tuple(kept_LBK.shape) != expected or kept_LBK.dtype != torch.int64:
+        name = getattr(policy, "__name__", repr(policy))
+        raise ValueError(
+            f"the policy {name} returned positions of shape {tuple(kept_LBK.shape)} and "
+            f"{kept_LBK.dtype}; (layers, batch, kept) is {expected}, int64 (a draw shared by the "
+            "batch is expanded)"
         )
 
 

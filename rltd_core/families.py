@@ -26,7 +26,7 @@ class Family:
     """Masks that may come without their leading axes, as (S, S) or (heads, S, S)."""
     withheld: frozenset[str] = frozenset()
     """Layer arguments that a dropping layer receives as None: they describe the full sequence
-    and the layer computes the same without them."""
+    and the layer computes the same without them (packed positions without a mask are refused)."""
     refused: frozenset[str] = field(
         default=frozenset({"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"})
     )

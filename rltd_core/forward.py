@@ -90,6 +90,7 @@ class Forwards:
         self._owner = owner
         self._begin, self._end = begin, end
         self._cached = self._called = False
+        self._plain_inputs: dict[str | int, int] = {}
         self._steps_since_drop = 2
         self._handles = [
             owner.register_forward_pre_hook(self._on_call, with_kwargs=True),
@@ -102,7 +103,10 @@ class Forwards:
     def kept_BK(self, ordinal: int, hidden_BSD: Tensor) -> Tensor | None:
         """Return what dropping layer `ordinal` keeps, the same at every recomputation."""
         forward = self.current
-        if forward is None or self._steps_since_drop > 1 or self._plain():
+        if self._plain():
+            self._note_plain(ordinal, hidden_BSD)
+            return None
+        if forward is None or self._steps_since_drop > 1 or self._was_plain(ordinal, hidden_BSD):
             return None
         stray = forward.ended and not in_backward()
         if stray or forward.shape != tuple(hidden_BSD.shape[:2]):
@@ -116,6 +120,7 @@ class Forwards:
     def stepped(self) -> None:
         """Note an optimizer step: forwards of two steps ago are not recomputed any more."""
         self._steps_since_drop += 1
+        self._cached = self._called = False  # also after a forward that Ctrl-C ended
 
     def detach(self) -> None:
         """Remove the hooks."""
@@ -124,6 +129,30 @@ class Forwards:
 
     def _plain(self) -> bool:
         return self._cached or not (self._owner.training or in_backward())
+
+    def _note_plain(self, name: str | int, x: Tensor) -> None:
+        """Remember the input of a plain forward, which checkpointing may run again in backward.
+
+        If the training forward's lay at the same place, that one is gone; but a model may well be
+        handed the same input twice, and then it is the training forward that is followed.
+        """
+        if torch.compiler.is_compiling():
+            return
+        address, of_training = x.data_ptr(), self.current.addresses if self.current else {}
+        if name != _MODEL:
+            self._plain_inputs[name] = address
+            if of_training.get(name) == address:
+                del of_training[name]
+        elif torch.is_grad_enabled() and of_training.get(name) != address:
+            self._plain_inputs[name] = address
+
+    def _was_plain(self, name: str | int, x: Tensor) -> bool:
+        """Whether it is a plain forward that is being recomputed, and not the current one."""
+        if not in_backward() or torch.compiler.is_compiling():
+            return False
+        of_training = self.current.addresses if self.current else {}
+        address = x.data_ptr()
+        return self._plain_inputs.get(name) == address != of_training.get(name)
 
     def _on_call(self, owner: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if getattr(owner, "_is_replica", False):
@@ -134,9 +163,14 @@ class Forwards:
         named = by_name(owner, args, kwargs)
         self._called = True
         self._cached = named.get("past_key_values") is not None
-        if self._plain():
-            return
         source = next((v for v in named.values() if isinstance(v, Tensor)), None)
+        if self._plain():
+            if source is not None:
+                self._note_plain(_MODEL, source)
+            return
+        if source is not None and self._was_plain(_MODEL, source):
+            self._cached = True  # as it ran the first time, until it returns
+            return
         if in_backward() and self.current is not None:
             self._recompute(self.current, source)
         else:
@@ -167,7 +201,9 @@ class Forwards:
         if self._plain():
             return
         hidden_BSD = hidden_states(layer, args, kwargs)
-        if not self._called and not in_backward():
+        # The first layer runs once a forward, so that after Ctrl-C, too, a new one is seen.
+        anew = not self._called or (self.current is not None and self.current.begun)
+        if anew and not in_backward():
             self._start(None, None).by_part = True
         forward = self.current
         if forward is None or forward.begun:

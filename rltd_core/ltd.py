@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rltd_core.checks import (
     check_arguments,
     real_tokens,
+    refuse_other_shape,
     refuse_second_attachment,
     refuse_short_schedule,
     refuse_without_mask,
@@ -29,7 +30,7 @@ from rltd_core.deepspeed import read_deepspeed
 from rltd_core.forward import Forwards, TrainingForward, draw_generator
 from rltd_core.policies import Policy, random_per_layer
 from rltd_core.schedule import KeptLength
-from rltd_core.stack import dropping_layers, find_stack, transformer_cost
+from rltd_core.stack import dropping_layers, find_stack, transformer_cost, whole
 from rltd_core.surgery import DroppingLayer
 
 __all__ = ["RandomLTD"]
@@ -45,8 +46,9 @@ class RandomLTD:
 
     Attaches on construction, to all layers but the first and the last unless `layers` names
     others. Drops only in training mode and while the kept length is below the sequence length;
-    evaluation, `generate` and every forward that is handed a cache run the plain model. Call
-    `step()` once after each optimizer step.
+    evaluation and every forward that is handed a cache, as in `generate`, run the plain model. What
+    runs without a cache in training mode drops and counts, without gradients, too: call `eval()`
+    before it. Call `step()` once after each optimizer step.
 
     The draw comes from a private generator keyed by (seed, data-parallel rank, forward), so it
     takes nothing from the global generators, differs between ranks and is repeated by a resumed
@@ -61,7 +63,7 @@ class RandomLTD:
         process_group: the data-parallel ranks, if they are not all ranks.
 
     Paper: sections 1 and 2.
-    Warns after 256 training forwards without a step.
+    Warns after 256 training forwards without a step, and at a step without any.
     Raises: TypeError for an argument of another type; ValueError for a model of no known family,
         with fewer than 3 layers, with layer numbers out of range, or with random-LTD attached.
     """
@@ -80,11 +82,12 @@ class RandomLTD:
     ) -> None:
         check_arguments(model, schedule, policy, protected)
         self.schedule = schedule
-        self.seed = seed
+        self.seed = whole(seed, "seed must be an integer")
         self.steps = self.tokens = self.layer_tokens = self.effective_tokens = 0
         self.pending_tokens = self.pending_layer_tokens = self.pending_effective_tokens = 0
         self._attached = True
         self._forwards_since_step = 0
+        self._told_uncounted = False
         self._stack = find_stack(model)
         owner, all_layers = self._stack.owner, self._stack.layers
         refuse_second_attachment(owner)
@@ -156,6 +159,8 @@ class RandomLTD:
             total = torch.tensor(counts, dtype=torch.int64, device=device)
             dist.all_reduce(total, group=self._group)
             counts = total.tolist()
+        if not counts[0]:
+            self._tell_uncounted()
         for name, count in zip(_COUNTED, counts):
             setattr(self, name, getattr(self, name) + count)
             setattr(self, f"pending_{name}", 0)
@@ -254,7 +259,7 @@ class RandomLTD:
     ) -> Tensor:
         rank = dist.get_rank(self._group) if _distributed() else 0
         generator = draw_generator(device, seed=self.seed, rank=rank, forward=forward.number)
-        return self._policy(
+        kept_LBK = self._policy(
             len(self.layers),
             batch,
             length,
@@ -263,6 +268,19 @@ class RandomLTD:
             valid_BS=real_tokens(forward.attention_mask) if self._padding_aware else None,
             protected=self._protected,
         )
+        refuse_other_shape(kept_LBK, (len(self.layers), batch, kept), self._policy)
+        return kept_LBK
+
+    def _tell_uncounted(self) -> None:
+        if not self._told_uncounted:
+            self._told_uncounted = True
+            warnings.warn(
+                "ltd.step() found no training forward since the last one, so nothing was counted "
+                "and a LayerToken learning rate stands still. The model may be in eval(), be "
+                "detached, be handed a cache (prefix tuning), or have been compiled before "
+                "random-LTD was attached",
+                stacklevel=3,
+            )
 
 
 def _distributed() -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from rltd_core.compute import TransformerCost
 from rltd_core.families import FAMILIES, Family
 
-__all__ = ["Stack", "dropping_layers", "find_stack", "fixed_length", "transformer_cost"]
+__all__ = ["Stack", "dropping_layers", "find_stack", "fixed_length", "transformer_cost", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +28,12 @@ class Stack:
 def find_stack(model: nn.Module) -> Stack:
     """Find the one layer list of a known family in `model`.
 
-    Subclasses count as their family, so wrapped classes (FSDP2 and the like) are found.
+    Subclasses count as their family, so wrapped classes (FSDP2 and the like) are found; a family
+    of the subclass itself comes before that of its parent.
 
     Raises: ValueError if there is none, or more than one (attach to the part you mean).
     """
-    found = [
-        Stack(family, module, layers)
-        for module in model.modules()
-        for family in FAMILIES
-        if family.owner in _class_names(module) and (layers := _layers(module, family)) is not None
-    ]
+    found = [stack for module in model.modules() if (stack := _stack_of(module)) is not None]
     if len(found) == 1:
         return found[0]
     if not found:
@@ -58,6 +57,8 @@ def fixed_length(stack: Stack) -> int | None:
     number = getattr(patches, "num_patches", None)
     if number is None or not getattr(patches, "strict_img_size", True):
         return None
+    if "interpolate_pos_encoding" in inspect.signature(owner.forward).parameters:
+        return None  # positions are stretched to other sizes if a call asks for it
     return number + _prefix(stack)
 
 
@@ -104,14 +105,35 @@ def dropping_layers(num_layers: int, chosen: Iterable[int] | None) -> tuple[int,
                 f"layers; this model has {num_layers}"
             )
         return tuple(range(1, num_layers - 1))
-    layers = tuple(sorted(set(chosen)))
+    layers = tuple(sorted({whole(layer, "layers must be numbers of layers") for layer in chosen}))
     if not layers or layers[0] < 0 or layers[-1] >= num_layers:
         raise ValueError(f"layers must name some of 0..{num_layers - 1}, got {list(layers)}")
     return layers
 
 
-def _class_names(module: nn.Module) -> set[str]:
-    return {c.__name__ for c in type(module).__mro__}
+def whole(value: Any, what: str) -> int:
+    """Return an integer of any type, such as NumPy's, as an int.
+
+    Raises: TypeError for anything else.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} (int), got {value!r}") from None
+
+
+def _class_names(module: nn.Module) -> list[str]:
+    return [c.__name__ for c in type(module).__mro__]
+
+
+def _stack_of(module: nn.Module) -> Stack | None:
+    names = _class_names(module)
+    for family in sorted(
+        (f for f in FAMILIES if f.owner in names), key=lambda f: names.index(f.owner)
+    ):
+        if (layers := _layers(module, family)) is not None:
+            return Stack(family, module, layers)
+    return None
 
 
 def _layers(owner: nn.Module, family: Family) -> nn.ModuleList | nn.Sequential | None:
@@ -124,8 +146,16 @@ def _layers(owner: nn.Module, family: Family) -> nn.ModuleList | nn.Sequential |
 
 
 def _prefix(stack: Stack) -> int:
-    prefix = stack.family.prefix
-    return prefix if isinstance(prefix, int) else int(getattr(stack.owner, prefix))
+    family, owner = stack.family, stack.owner
+    if isinstance(family.prefix, int):
+        return family.prefix
+    if not hasattr(owner, family.prefix):
+        raise ValueError(
+            f"this {type(owner).__name__} has no {family.prefix}, where family {family.name!r} "
+            "expects the number of tokens before the patches; it is another library's class: "
+            "register a Family for it with replace=True"
+        )
+    return int(getattr(owner, family.prefix))
 
 
 def _pooled(model: nn.Module, family: Family) -> set[int]:

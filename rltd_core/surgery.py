@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -51,12 +52,14 @@ class DroppingLayer:
         self._handles: list[RemovableHandle] = [
             layer.register_forward_pre_hook(self._before, with_kwargs=True),
             layer.register_forward_hook(self._after, prepend=True),
+            layer.register_forward_hook(self._forget, always_call=True),
         ]
 
     def detach(self) -> None:
         """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
+        self._cut = None
 
     def _before(
         self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -66,6 +69,8 @@ class DroppingLayer:
         self._cut = None
         if kept_BK is None:
             return None
+        if len(hidden_BSD) == 1:
+            _refuse_packed(layer, by_name(layer, args, kwargs))
         short = [self._shorten(n, a, kept_BK, hidden_BSD) for n, a in zip(self._names, args)]
         named = {n: self._shorten(n, a, kept_BK, hidden_BSD) for n, a in kwargs.items()}
         self._cut = (hidden_BSD, kept_BK)
@@ -83,6 +88,9 @@ class DroppingLayer:
             f"{type(layer).__name__} returned {type(output).__name__}; a dropping layer must "
             "return its hidden states, alone or first in a tuple"
         )
+
+    def _forget(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._cut = None  # a layer that failed would hold the graph of all before it
 
     def _shorten(self, name: str, value: Any, kept_BK: Tensor, hidden_BSD: Tensor) -> Any:
         if value is None or name in self._family.withheld:
@@ -129,6 +137,28 @@ def _cut_axes(
     for dim in dims:
         value = gather_axis(value, kept_BK, dim)
     return value
+
+
+def _refuse_packed(layer: nn.Module, named: dict[str, Any]) -> None:
+    """Refuse documents packed into one row that nothing but their positions tells apart.
+
+    FlashAttention's path reads them off `position_ids` where there is no mask; a dropping layer is
+    handed neither.
+    """
+    positions, mask = named.get("position_ids"), named.get("attention_mask")
+    if mask is not None or not isinstance(positions, Tensor) or not _reads_positions(layer):
+        return
+    if not torch.compiler.is_compiling() and bool((positions.diff() <= 0).any()):
+        raise ValueError(
+            "the layer argument 'position_ids' starts anew within the row, and no mask says where "
+            "a document ends: the kept tokens would attend to other documents; train without "
+            "packing, or with a block mask (attention implementation sdpa or eager)"
+        )
+
+
+def _reads_positions(layer: nn.Module) -> bool:
+    configs = (getattr(module, "config", None) for module in layer.modules())
+    return any("flash" in str(getattr(c, "_attn_implementation", "")) for c in configs)
 
 
 def _refuse_sequence_sized(name: str, value: Any, length: int, family: Family) -> None:

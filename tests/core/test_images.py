@@ -13,7 +13,7 @@ import torch
 from timm.layers import set_reentrant_ckpt, use_reentrant_ckpt
 from timm.models.vision_transformer import ParallelScalingBlock, ParallelThingsBlock
 from torch import Tensor, nn
-from transformers import ViTForImageClassification
+from transformers import ViTConfig, ViTForImageClassification, ViTModel
 
 from rltd_core import KeptLength, RandomLTD
 from tests.core.equivalence import assert_equivalent, outputs_and_gradients
@@ -23,7 +23,6 @@ from tests.core.tiny import (
     ENCODERS,
     HEADS,
     IMAGE,
-    IMAGES,
     LENGTH,
     PATCH,
     VOCAB,
@@ -197,9 +196,8 @@ def test_all_tokens_before_the_patches_can_be_protected(
     assert (kept_LBK[..., :prefix] == torch.arange(prefix)).all()
 
 
-@pytest.mark.parametrize("family", IMAGES)
-def test_a_full_length_below_the_only_one_of_an_image_model_is_refused(family: str) -> None:
-    model = tiny_model(family)
+def test_a_full_length_below_the_only_one_of_an_image_model_is_refused() -> None:
+    model = tiny_model("timm_vit")
     before = [dict(m._forward_pre_hooks) for m in model.modules()]
     with pytest.raises(ValueError, match=r"full is 23, but this \w+ always has 24 tokens: it .*"):
         RandomLTD(model, KeptLength(start=4, full=LENGTH - 1, ramp_steps=9))
@@ -207,6 +205,16 @@ def test_a_full_length_below_the_only_one_of_an_image_model_is_refused(family: s
     ltd = RandomLTD(model, KeptLength(start=4, full=LENGTH, ramp_steps=9))
     predict(model, images())
     assert ltd.pending_tokens == BATCH * LENGTH
+
+
+def test_a_model_that_stretches_its_positions_takes_smaller_images() -> None:
+    config = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2}
+    model = ViTModel(ViTConfig(**config, num_hidden_layers=4, image_size=8, patch_size=2)).train()
+    ltd = RandomLTD(model, KeptLength(start=4, full=10, ramp_steps=9))
+    model(torch.zeros(BATCH, 3, 6, 6), interpolate_pos_encoding=True)  # 3 x 3 patches
+    assert ltd.pending_tokens == BATCH * 10
+    with pytest.raises(ValueError, match="this batch is 17 tokens long"):
+        model(torch.zeros(BATCH, 3, 8, 8))
 
 
 @pytest.mark.parametrize(("reg_tokens", "length"), [(0, 24), (4, 28)])
