@@ -123,7 +123,8 @@ def _cost(training: TrainingRun, experiment: Experiment, eval_wall_s: float) -> 
     )
     return Cost(
         steps=journal.step,
-        tokens=ltd.tokens,
+        # What patch dropout leaves out is read, too, though no layer sees it.
+        tokens=ltd.tokens * experiment.length // kept.full,
         layer_tokens=ltd.layer_tokens,
         flops=flops,
         train_wall_s=round(journal.wall_s, 3),

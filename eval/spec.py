@@ -59,7 +59,8 @@ class Optimization:
     beta1: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 0.0
-    """With AdamW of matrices (vectors, biases and norms, never decay), with SGD of all weights."""
+    """With AdamW of what has two axes or more: matrices, and an image model's class token and
+    positions, but no biases and norms. With SGD of all weights."""
     clip: float = 1.0
     """Largest global gradient norm."""
     clock_kept: KeptLength | None = None

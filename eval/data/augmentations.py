@@ -23,7 +23,7 @@ ensure_torchvision()
 from timm.data.transforms_factory import create_transform  # noqa: E402
 from torchvision import transforms  # noqa: E402
 
-__all__ = ["AUGMENTATIONS", "drawing", "transforms_of"]
+__all__ = ["AUGMENTATIONS", "before_normalisation", "drawing", "transforms_of"]
 
 Transform = Callable[[Any], torch.Tensor]
 _timm = cast("Callable[..., Transform]", create_transform)  # typed wider than what it gives here
@@ -33,7 +33,8 @@ _CIFAR: dict[str, Any] = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.24
 _AUTHORS: dict[str, Any] = {"mean": (0.5071, 0.4867, 0.4408), "std": (0.2675, 0.2565, 0.2761)}
 """Of CIFAR-100's, which the authors' script has for both. Paper: section 5.3."""
 _HALF: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-"""What the published weights were trained with."""
+_IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+"""Of ImageNet's training images. Source: main_imagenet.py of DeepSpeedExamples, commit 1c6f9895."""
 
 
 def _plain(size: int) -> tuple[Transform, Transform]:
@@ -73,9 +74,9 @@ def _published_cifar(size: int) -> tuple[Transform, Transform]:
 
 
 def _published_imagenet(size: int) -> tuple[Transform, Transform]:
-    """Return the authors' for ImageNet. Paper: section 5.3; its normalisation is not known."""
+    """Return the authors' for ImageNet. Paper: section 5.3."""
     resize = transforms.Resize(size)
-    rest = (transforms.ToTensor(), transforms.Normalize(**_HALF))
+    rest = (transforms.ToTensor(), transforms.Normalize(**_IMAGENET))
     crop = transforms.RandomCrop(size, padding=size // 8)
     return (
         transforms.Compose([resize, crop, transforms.RandomHorizontalFlip(), *rest]),
@@ -101,6 +102,16 @@ def transforms_of(name: str, size: int) -> tuple[Transform, Transform]:
     if name not in AUGMENTATIONS:
         raise UserError(f"unknown augmentation {name!r}; known are {', '.join(AUGMENTATIONS)}")
     return AUGMENTATIONS[name](size)
+
+
+def before_normalisation(name: str, size: int) -> Transform:
+    """Return the transform of evaluation up to its normalisation: (C, H, W), in 0..1.
+
+    Raises: UserError with the known names.
+    """
+    steps: Any = transforms_of(name, size)[1]
+    shown = [t for t in steps.transforms if not isinstance(t, transforms.Normalize)]
+    return transforms.Compose(shown)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from eval.data.augmentations import before_normalisation
 from eval.data.images import load_pictures
 from eval.evidence.canvas import canvas
 from eval.explain.kept_map import COMPUTED, computed_tokens
@@ -28,11 +29,11 @@ _PAPER = 0.88
 
 
 def shown_pictures(experiment: Experiment, numbers: Sequence[int]) -> list[np.ndarray]:
-    """Return held-out pictures as (H, W, C) in 0..1, in the size that the model sees."""
+    """Return held-out pictures as (H, W, C) in 0..1: what the model sees, not normalised."""
     pictures = load_pictures(experiment.data, "held_out", experiment.source)
-    size = image_size(experiment)
-    resized = (pictures.picture(number).resize((size, size)) for number in numbers)
-    return [np.asarray(picture, dtype=np.float64) / 255 for picture in resized]
+    transform = before_normalisation(experiment.augmentation or "none", image_size(experiment))
+    seen = (transform(pictures.picture(number)) for number in numbers)
+    return [picture.permute(1, 2, 0).double().numpy() for picture in seen]
 
 
 def drawn_tokens(experiment: Experiment, kept: Sequence[int], *, seed: int) -> list[np.ndarray]:

@@ -29,7 +29,9 @@ def scaled_ramp(length: int, steps: int) -> KeptLength:
 
 
 def image_arms(baseline: Experiment, ramp: KeptLength) -> tuple[Experiment, ...]:
-    """Return the arms; all but the baseline have random-LTD's layer tokens, or just under.
+    """Return the arms; all but the baseline have random-LTD's layer tokens, or just over.
+
+    Rounded in favour of what random-LTD is compared with, as the shortened baseline is.
 
     random_ltd drops as the paper does, random_ltd_class_token never the class token,
     random_ltd_constant at one kept length throughout; patch_drop leaves patches out before all
@@ -51,7 +53,7 @@ def _constant(dropping: Experiment, num_layers: int) -> Experiment:
     """Return the arm that keeps one number of tokens at every step."""
     budget, length = layer_tokens(dropping, num_layers=num_layers), dropping.length
     a_token = dropping.batch * dropping.steps
-    kept = (budget // a_token - 2 * length) // (num_layers - 2)
+    kept = -(-(budget - 2 * length * a_token) // ((num_layers - 2) * a_token))
     # A ramp whose first rise lies behind the end of the run.
     never = KeptLength(start=kept, full=length, ramp_steps=2 * dropping.steps, quantum=length)
     return replace(dropping, arm="random_ltd_constant", kept=never)
@@ -60,7 +62,7 @@ def _constant(dropping: Experiment, num_layers: int) -> Experiment:
 def _patch_drop(baseline: Experiment, dropping: Experiment, num_layers: int) -> Experiment:
     """Return the arm that drops patches at one rate before all layers."""
     budget = layer_tokens(dropping, num_layers=num_layers)
-    entering = budget // (dropping.batch * dropping.steps * num_layers)
+    entering = -(-budget // (dropping.batch * dropping.steps * num_layers))
     # timm keeps the whole patches of the rest: half a patch more leaves no doubt of how many.
     rate = 1 - (entering - 1 + 0.5) / (baseline.length - 1)
     return replace(baseline, arm="patch_drop", patch_drop=rate)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from eval.data.images import image_set
 from eval.evidence.arms import Arm, arm_looks
 from eval.evidence.canvas import canvas
 from eval.evidence.images.series import AUTHORS, accuracy_data, cost_data, recovery_data
@@ -61,7 +62,11 @@ def plot_recovery(suite: Suite, records: Sequence[Record], store: Path) -> Figur
         right.set_title("over the run")
         for axis in (left.xaxis, right.xaxis, left.yaxis):
             axis.set_major_formatter(PercentFormatter(1, decimals=0))
-        _title(figure, f"{_where(suite)}, mean over seeds, beside the authors' run on CIFAR-10")
+        classes = image_set(suite.arms[0].data).classes
+        _title(
+            figure,
+            f"{_where(suite)}: mean over seeds ({classes} classes), and the authors' run (10 classes)",
+        )
         _legend(figure, looks.values())
     return figure
 
@@ -74,8 +79,10 @@ def plot_cost(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
         axes.axhline(0, color="#777777", linewidth=1)
         if suite.margin is not None:
             axes.axhspan(-suite.margin, 0, color="#f0f0f0", zorder=0)
-        for place, ((arm,), rows) in enumerate(_groups(data, "arm")):
-            _cost(axes, rows, looks[arm].color, place - (len(looks) - 1) / 2)
+        for _, level in _groups(data, "flop_saving_frac"):
+            same = _groups(level, "arm")
+            for place, ((arm,), rows) in enumerate(same):
+                _cost(axes, rows, looks[arm].color, place - (len(same) - 1) / 2)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         axes.set_xlabel("FLOPs of training saved (arms of one cost side by side)")
         axes.set_ylabel("accuracy against the baseline\n(fraction)")
@@ -87,7 +94,7 @@ def plot_cost(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
 
 
 def _cost(axes: Axes, rows: pd.DataFrame, color: str, place: float) -> None:
-    """Draw an arm, moved sideways by its place: several arms save the same."""
+    """Draw an arm, moved sideways by its place among those that save the same."""
     x = rows["flop_saving_frac"].iloc[0] + 0.0012 * place
     seeds, means = rows.query("seed != @MEAN"), rows.query("seed == @MEAN")
     axes.scatter([x] * len(seeds), seeds["difference"], s=12, color=color, alpha=0.5, linewidths=0)
