@@ -62,11 +62,8 @@ def plot_recovery(suite: Suite, records: Sequence[Record], store: Path) -> Figur
         right.set_title("over the run")
         for axis in (left.xaxis, right.xaxis, left.yaxis):
             axis.set_major_formatter(PercentFormatter(1, decimals=0))
-        classes = image_set(suite.arms[0].data).classes
-        _title(
-            figure,
-            f"{_where(suite)}: mean over seeds ({classes} classes), and the authors' run (10 classes)",
-        )
+        ours = f"mean over seeds ({image_set(suite.arms[0].data).classes} classes)"
+        _title(figure, f"{_where(suite)}: {ours}, and the authors' run (10 classes)")
         _legend(figure, looks.values())
     return figure
 
