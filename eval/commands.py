@@ -12,6 +12,7 @@ from dataclasses import replace
 from eval.data.assets import ASSETS
 from eval.errors import UserError
 from eval.paths import NOTEBOOKS, OUT, RESULTS, ROOT, cache_dir, local_copies, shown
+from eval.spec import from_source
 from eval.suites import SUITES, suite
 
 __all__ = [
@@ -86,7 +87,7 @@ def run(options: Namespace) -> int:
         raise UserError("--folder is for --source local; give both, or neither")
     declared = suite(options.suite, options.tier)
     if options.source:
-        arms = tuple(replace(e, source=options.source) for e in declared.arms)
+        arms = tuple(from_source(e, options.source) for e in declared.arms)
         declared = replace(declared, arms=arms)
     with local_copies(options.folder):
         records = run_suite(

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -25,7 +24,7 @@ from eval.paths import OUT, RESULTS
 from eval.processes import from_main, is_main, join
 from eval.provenance import is_dirty
 from eval.runner import job_folder, plan
-from eval.spec import Experiment
+from eval.spec import Experiment, from_source
 from eval.suites import suite
 from eval.tasks.of import prepare
 from eval.train import Interrupted, Journal
@@ -42,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         experiment = suite(options.suite, options.tier).arm(options.arm)
         if options.source:
-            experiment = replace(experiment, source=options.source)
+            experiment = from_source(experiment, options.source)
         _prepare(experiment)
         if not options.prepare:
             _run(experiment, options.seed, RESULTS if options.record else OUT)

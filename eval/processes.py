@@ -13,7 +13,15 @@ from accelerate.utils import broadcast_object_list, gather_object
 from eval.errors import UserError
 from eval.spec import Experiment
 
-__all__ = ["agree", "from_main", "is_main", "join", "num_processes", "refuse_uneven"]
+__all__ = [
+    "agree",
+    "from_main",
+    "is_main",
+    "join",
+    "num_processes",
+    "refuse_other_number",
+    "refuse_uneven",
+]
 
 T = TypeVar("T")
 
@@ -36,6 +44,20 @@ def is_main() -> bool:
 def num_processes() -> int:
     """Return the number of processes of the run."""
     return join().num_processes
+
+
+def refuse_other_number(before: int | None) -> None:
+    """Refuse to go on with a run that other processes began: what they draw differs.
+
+    `before` is their number, None where an older checkpoint does not say.
+
+    Raises: UserError if this run has another number.
+    """
+    if before is not None and before != num_processes():
+        raise UserError(
+            f"the checkpoint is of a run of {before} process(es), this one has {num_processes()}: "
+            "they would draw other tokens; start as many, or remove the run's folder in out/"
+        )
 
 
 def from_main(make: Callable[[], T]) -> T:

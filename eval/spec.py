@@ -11,7 +11,7 @@ from typing import Any, Literal
 from eval.errors import UserError
 from rltd_core import KeptLength
 
-__all__ = ["Experiment", "Optimization", "Source", "Suite", "Tier", "content_key"]
+__all__ = ["Experiment", "Optimization", "Source", "Suite", "Tier", "content_key", "from_source"]
 
 Tier = Literal["smoke", "cpu", "gpu", "paper"]
 Source = Literal["package", "hub", "local", "checkout"]
@@ -250,6 +250,17 @@ class Suite:
         raise UserError(
             f"suite {self.name} has no arm {name!r}; it has {', '.join(e.arm for e in self.arms)}"
         )
+
+
+def from_source(experiment: Experiment, source: Source) -> Experiment:
+    """Return the experiment with data and model from a source, and what it begins with, too.
+
+    A pretraining that is declared from another source than the experiment keeps its own.
+    """
+    before = experiment.pretrained
+    if before is not None and before.source == experiment.source:
+        before = replace(before, source=source)
+    return replace(experiment, source=source, pretrained=before)
 
 
 def content_key(experiment: Experiment, seed: int, assets: dict[str, str]) -> str:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from eval.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from eval.errors import RunFailed
 from eval.optimization import make_optimizer, make_scheduler
-from eval.processes import agree, num_processes, refuse_uneven
+from eval.processes import agree, num_processes, refuse_other_number, refuse_uneven
 from eval.seeding import seed_everything, stream
 from eval.spec import Experiment
 from eval.tasks.task import Batch, Examples, Trainable
@@ -236,6 +236,7 @@ class TrainingRun:
         if checkpoint is None:
             return
         state = load_checkpoint(checkpoint, self._bare_model(), self._optimizer)
+        refuse_other_number(state.get("processes"))
         self.journal = Journal(**state["journal"])
         self.ltd.load_state_dict(state["ltd"])
         self._lr.load_state_dict(state["lr"])
@@ -245,6 +246,7 @@ class TrainingRun:
             "journal": asdict(self.journal),
             "ltd": self.ltd.state_dict(),
             "lr": self._lr.state_dict(),
+            "processes": num_processes(),
         }
         if self._accelerator.is_main_process:
             save_checkpoint(

@@ -75,7 +75,14 @@ def corpus_windows(tokenizer: Any, name: str, split: str, source: str, length: i
     """
     identity = f"{corpus_identity(name, source)} {split}"
     documents = load_documents(name, split, source)
-    end = tokenizer.eos_token_id if corpus(name).form == "documents" else None
+    end = None
+    if corpus(name).form == "documents":
+        end = tokenizer.eos_token_id
+        if end is None:  # BERT's have none
+            end = tokenizer.sep_token_id
+            identity += " separated"
+        if end is None:
+            raise ValueError("the tokenizer has neither an end nor a separator for documents")
     return _windows(tokenizer, documents, identity, length, end=end)
 
 

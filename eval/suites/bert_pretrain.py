@@ -82,21 +82,23 @@ BASELINE = Experiment(
 
 
 def masked_arms(
-    baseline: Experiment, ramp: KeptLength, *, num_layers: int
+    baseline: Experiment, ramp: KeptLength, *, num_layers: int, authors_form: bool = False
 ) -> tuple[Experiment, ...]:
     """Return the arms; each differs from the baseline in what its name says.
 
     random_ltd drops and has the LayerToken learning rate; random_ltd_step_lr drops under a rate
     that counts steps; lr_control drops nothing under random_ltd's; shortened_baseline ends at
     random_ltd's layer tokens, fully decayed. The last two have dropout, which the authors left out
-    of some of their runs with random-LTD.
+    of some of their runs with random-LTD. `authors_form` is that of LayerTokenLR, for the arms with
+    its rate.
     """
-    on_layer_tokens = replace(baseline.optimization, clock="layer_tokens")
+    on_layer_tokens = replace(
+        baseline.optimization, clock="layer_tokens", authors_form=authors_form
+    )
     dropping = replace(baseline, arm="random_ltd", kept=ramp, optimization=on_layer_tokens)
     short = shortened_steps(dropping, num_layers=num_layers)
-    on_steps = replace(baseline.optimization, clock="steps", authors_form=False)
     control = on_layer_tokens
-    if on_layer_tokens.authors_form:
+    if authors_form:
         warmup = authors_warmup_steps(dropping, num_layers=num_layers)
         control = replace(control, authors_form=False, warmup_steps=warmup)
     control = replace(control, clock_kept=ramp)
@@ -104,7 +106,7 @@ def masked_arms(
         baseline,
         dropping,
         at_warmup_fraction(replace(baseline, arm="shortened_baseline"), steps=short),
-        replace(dropping, arm="random_ltd_step_lr", optimization=on_steps),
+        replace(dropping, arm="random_ltd_step_lr", optimization=baseline.optimization),
         replace(baseline, arm="lr_control", optimization=control),
         replace(baseline, arm="baseline_dropout", dropout=0.1),
         replace(dropping, arm="random_ltd_dropout", dropout=0.1),

@@ -64,7 +64,7 @@ def bert_pretrain_paper() -> Suite:
     return Suite(
         name="bert_pretrain",
         question=QUESTION,
-        arms=masked_arms(baseline, ramp, num_layers=24),
+        arms=masked_arms(baseline, ramp, num_layers=24, authors_form=True),
         seeds=(0,),
         primary="masked_nats",
         progress=PROGRESS,
@@ -74,9 +74,13 @@ def bert_pretrain_paper() -> Suite:
         caveats=(
             "Precision: bfloat16 autocast on float32 weights; the authors trained in float16.",
             "Data: the Pile without the parts that were taken down since.",
-            "Random-LTD and the baseline decay as the authors' scripts do, to the end of the run "
-            "less one warmup; lr_control decays to the end of the run and warms up for as many "
-            "steps as random-LTD does.",
+            "Architecture: BERT's, which normalises after each attention and feed-forward part; "
+            "the authors' Megatron model normalises before them, and starts output projections "
+            "smaller, by the number of layers. A dropped token goes on in the residual stream, so "
+            "that this may matter.",
+            "Random-LTD decays as the authors' form of the LayerToken rate has it, to the end of "
+            "the run less one warmup; the baseline to the end of the run, as their scripts do; "
+            "lr_control, too, and it warms up for as many steps as random-LTD does.",
             PACKED,
             ONE_SEED,
         ),
@@ -98,11 +102,10 @@ def _published() -> Experiment:
         optimization=Optimization(
             peak_lr=1e-4,
             shape="linear",
-            clock="layer_tokens",  # with nothing dropped these are the authors' token counts
+            clock="steps",
             warmup_steps=10_000,
             minimum=0.1,
             weight_decay=0.01,
-            authors_form=True,
         ),
         precision="bf16",
         curve_windows=128,

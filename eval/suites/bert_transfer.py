@@ -64,6 +64,7 @@ def transfer(
         caveats=(
             *(f"Pretraining: {note}" for note in pretraining.caveats),
             finetuning.training,
+            *finetuning.protocol,
             *finetuning.rows,
             _CAVEAT.format(which),
         ),

@@ -26,6 +26,11 @@ _PHRASES = (
     "Held-out rows, for the curves alone, are phrases of which most lie within sentences that are "
     "trained on."
 )
+_LAST_CHECKPOINT = (
+    "Selection: the authors take each run's best epoch on the rows that they report, at the best "
+    "of several learning rates; here it is the last checkpoint, at 3e-5 for every task. Pilots "
+    "that would choose the rate on held-out training rows are declared for bert_glue, and not run."
+)
 _TWO_POINTS = f"twice {_A_POINT}, as Matthews correlation moves about twice as much as accuracy"
 
 
@@ -71,6 +76,13 @@ class Finetuning:
         if self.task != "sst2" or self.source == "checkout":
             return ()
         return (_SNIPPETS if self.source == "package" else _PHRASES,)
+
+    @property
+    def protocol(self) -> tuple[str, ...]:
+        """Return where the protocol is not the authors', or was not tried first."""
+        if self.tier == "paper":
+            return (_LAST_CHECKPOINT,)
+        return (f"Learning rate: {self.peak_lr:g} was not piloted.",) if self.tier == "gpu" else ()
 
     @property
     def training(self) -> str:

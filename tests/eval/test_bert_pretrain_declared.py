@@ -54,20 +54,23 @@ def test_bert_large_is_pretrained_on_the_published_tokens_at_the_published_savin
     plan = baseline.optimization
     assert (plan.peak_lr, plan.minimum * plan.peak_lr) == (1e-4, pytest.approx(1e-5))
     assert (plan.beta1, plan.beta2, plan.weight_decay, plan.clip) == (0.9, 0.999, 0.01, 1.0)
-    assert (plan.warmup_steps, plan.shape, plan.authors_form) == (10_000, "linear", True)
+    assert (plan.warmup_steps, plan.shape, plan.clock) == (10_000, "linear", "steps")
+    assert PAPER.arm("random_ltd").optimization.authors_form
 
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_pretraining_arms_differ_in_exactly_what_their_names_say(tier: Tier) -> None:
     arms = {e.arm: e for e in suite("bert_pretrain", tier).arms}
     baseline, dropping, control = (arms[n] for n in ("baseline", "random_ltd", "lr_control"))
-    on_layer_tokens = replace(baseline.optimization, clock="layer_tokens")
+    on_layer_tokens = replace(
+        baseline.optimization, clock="layer_tokens", authors_form=tier == "paper"
+    )
     assert differing(dropping, baseline) - {"optimization"} == {"kept"}
     assert dropping.optimization == on_layer_tokens
     assert dropping.kept.start == baseline.length / 4
     assert differing(control, baseline) == {"optimization"}
     assert control.optimization.clock_kept == dropping.kept
-    if not baseline.optimization.authors_form:  # which has no clock of another run
+    if tier != "paper":  # whose form has no clock of another run
         assert control.optimization == replace(on_layer_tokens, clock_kept=dropping.kept)
     assert_shortened(arms["shortened_baseline"], baseline, dropping)
     for name in ("baseline", "random_ltd"):
@@ -75,7 +78,7 @@ def test_pretraining_arms_differ_in_exactly_what_their_names_say(tier: Tier) -> 
         assert (arms[name].dropout, arms[f"{name}_dropout"].dropout) == (None, 0.1)
     by_steps = arms["random_ltd_step_lr"]
     assert differing(by_steps, dropping) == {"optimization"}
-    assert by_steps.optimization == replace(on_layer_tokens, clock="steps", authors_form=False)
+    assert by_steps.optimization == baseline.optimization
     for name in ("baseline", "random_ltd") if tier == "cpu" else ():
         higher = arms[f"{name}_higher_peak"]
         assert differing(higher, arms[name]) == {"optimization"}

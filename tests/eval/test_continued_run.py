@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from eval.checkpoint import latest_checkpoint
+from eval.errors import UserError
 from eval.runner import plan
 from eval.train import Interrupted, TrainingRun
 from tests.eval.experiments import (
@@ -102,6 +103,16 @@ def test_a_run_that_crashed_after_its_last_step_trains_no_further(tmp_path: Path
     straight = result(training(arm(), tmp_path / "run", checkpoint_every_s=0.0))
     again = training(arm(), tmp_path / "run", crash_after=STEPS)
     assert_same(result(again), straight)
+
+
+def test_a_run_that_other_processes_began_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Interrupted):
+        training(arm(), tmp_path / "run", stop_before=2)()
+    monkeypatch.setattr("eval.processes.num_processes", lambda: 2)
+    with pytest.raises(UserError, match=r"a run of 1 process\(es\), this one has 2"):
+        training(arm(), tmp_path / "run")()
 
 
 @pytest.mark.parametrize("kept_from", ["other", "same"])

@@ -18,7 +18,7 @@ from eval.errors import UserError
 from eval.paths import RESULTS, ROOT
 from eval.record import failed_path, load_record, record_path
 from eval.runner import plan
-from eval.spec import Experiment, content_key
+from eval.spec import Experiment, content_key, from_source
 from eval.suites import SUITES, suite
 from rltd_core import KeptLength
 from rltd_core.schedule import Rounding
@@ -156,6 +156,20 @@ def test_a_run_within_a_run_within_a_run_survives_json(name: str) -> None:
     assert hash(again) == hash(nested)
     assert isinstance(again.pretrained, Experiment)
     assert again.pretrained.pretrained == CHANGES[name]
+
+
+def test_another_source_is_that_of_what_a_run_begins_with_too() -> None:
+    begun = suite("bert_pretrain_mnli", "paper").arm("random_ltd")
+    moved = from_source(begun, "local")
+    assert begun.pretrained
+    assert moved == replace(
+        begun, source="local", pretrained=replace(begun.pretrained, source="local")
+    )
+    own = replace(begun, pretrained=replace(begun.pretrained, source="package"))
+    kept = from_source(own, "local").pretrained
+    assert kept == own.pretrained
+    alone = suite("bert_glue_mnli", "paper").arms[0]
+    assert from_source(alone, "local") == replace(alone, source="local")
 
 
 def test_the_model_comes_from_where_the_data_does_unless_said_otherwise() -> None:

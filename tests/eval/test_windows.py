@@ -151,6 +151,24 @@ def test_only_documents_have_the_end_token_between_them(form: str, expected: byt
         assert found.tolist() == list(expected or "".join(DOCUMENTS).encode())
 
 
+class Separating(Letters):
+    """One without an end token, as BERT's."""
+
+    eos_token_id = None
+    sep_token_id: int | None = 7
+
+
+def test_a_separator_stands_in_for_an_end_token_that_is_not_there() -> None:
+    with made_up(["a", "b"]) as cache:
+        assert cut(Separating(), 1)[:].reshape(-1).tolist() == [ord("a"), 7, ord("b")]
+        assert cut(Letters(), 1)[:].reshape(-1).tolist() == [ord("a"), END, ord("b")]
+        assert len(folders(cache)) == 2  # what was cut without a separator is not read again
+        nothing = Separating()
+        nothing.sep_token_id = None
+        with pytest.raises(ValueError, match="neither an end nor a separator"):
+            cut(nothing, 1)
+
+
 def test_more_documents_than_are_tokenised_at_once_have_one_end_between_any_two(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
