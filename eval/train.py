@@ -57,7 +57,8 @@ class TrainingRun:
     optimizer step. `should_stop` is asked between steps.
 
     Several processes share every batch and take the same steps; the main one saves. Their global
-    generators are seeded alike, so dropout's masks repeat between them; random-LTD's draws do not.
+    generators are seeded alike, so the masks of dropout and of timm's patch dropout repeat between
+    them; random-LTD's draws do not.
 
     Raises: UserError if the processes do not divide the sequences of a forward.
     """
@@ -288,7 +289,7 @@ def batch_order(num_windows: int, num_samples: int, seed: int) -> np.ndarray:
     generator = stream("batches", seed)
     epochs = -(-num_samples // num_windows)
     order = np.concatenate([generator.permutation(num_windows) for _ in range(epochs)])
-    return order[:num_samples].astype(np.int64)
+    return order[:num_samples].astype(np.int64, copy=False)
 
 
 def order_hash(num_examples: int, seed: int) -> str:
