@@ -33,6 +33,7 @@ _CIFAR: dict[str, Any] = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.24
 _AUTHORS: dict[str, Any] = {"mean": (0.5071, 0.4867, 0.4408), "std": (0.2675, 0.2565, 0.2761)}
 """Of CIFAR-100's, which the authors' script has for both. Paper: section 5.3."""
 _HALF: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+"""To -1..1, for images that are not augmented."""
 _IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 """Of ImageNet's training images. Source: main_imagenet.py of DeepSpeedExamples, commit 1c6f9895."""
 

@@ -179,7 +179,7 @@ def _together(pairs: Mapping[tuple[str, str], Sequence[PairedRows]]) -> str:
             "difference": difference_label(*pair),
             "n": len(several),
             "accuracy [90 % interval over seeds]": str(
-                interval(f.difference.mean for f in several)
+                interval(found.difference.mean for found in several)
             ),
             "[90 % interval over seeds and rows]": str(
                 seeds_and_rows_interval(np.stack([found.differences_N for found in several]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,16 @@ from eval.errors import UserError
 from eval.paths import cache_dir
 from eval.seeding import stream
 
-__all__ = ["SCRATCH", "Scratch", "byte_level_bpe", "initialise", "train_bpe", "trained_tokenizer"]
+__all__ = [
+    "SCRATCH",
+    "Scratch",
+    "byte_level_bpe",
+    "first_weights",
+    "initialise",
+    "kept_tokenizer",
+    "train_bpe",
+    "trained_tokenizer",
+]
 
 END = "<|endoftext|>"
 
@@ -104,22 +115,34 @@ def initialise(wanted: Scratch, seed: int) -> Any:
     """Return the model in float32 with the first weights of a seed, with the sdpa attention."""
     config = wanted.config()
     config._attn_implementation = "sdpa"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(stream("weights", seed).integers(2**62)))
+    with first_weights(seed):
         model = GPT2LMHeadModel(config).train()
     model.loss_type = "ForCausalLM"  # what it takes anyway, with a warning
     return model
 
 
+@contextmanager
+def first_weights(seed: int) -> Iterator[None]:
+    """Give the models made meanwhile the first weights of a seed; the global generator is kept."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(stream("weights", seed).integers(2**62)))
+        yield
+
+
 def trained_tokenizer(wanted: Scratch, data: str, source: str) -> Path:
     """Return the folder of the tokenizer trained on a corpus's train split, made if need be."""
-    content = f"{wanted.vocabulary} {corpus_identity(data, source)}"
-    key = hashlib.sha256(content.encode()).hexdigest()[:16]
-    folder = cache_dir() / "tokenizers" / key
+    return kept_tokenizer(
+        f"{wanted.vocabulary} {corpus_identity(data, source)}",
+        lambda: train_bpe(load_documents(data, "train", source), wanted.vocabulary, end=END),
+    )
+
+
+def kept_tokenizer(content: str, train: Callable[[], PreTrainedTokenizerFast]) -> Path:
+    """Return the cache's folder of the tokenizer that `content` tells from others, trained once."""
+    folder = cache_dir() / "tokenizers" / hashlib.sha256(content.encode()).hexdigest()[:16]
     if not (folder / "manifest.json").exists():
-        documents = load_documents(data, "train", source)
         with publish(folder) as partial:
-            train_bpe(documents, wanted.vocabulary, end=END).save_pretrained(partial)
+            train().save_pretrained(partial)
     return folder
 
 

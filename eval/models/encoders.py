@@ -8,15 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
-from eval.data.fetch import publish
 from eval.data.text import corpus_identity, load_documents
-from eval.models.decoders import byte_level_bpe
-from eval.paths import cache_dir
-from eval.seeding import stream
+from eval.models.decoders import byte_level_bpe, first_weights, kept_tokenizer
 
 __all__ = [
     "SCRATCH_ENCODERS",
@@ -98,20 +94,16 @@ def initialise_encoder(wanted: ScratchEncoder, seed: int, dropout: float) -> Any
     """Return the model in float32 with the first weights of a seed, with the sdpa attention."""
     config = wanted.config(dropout)
     config._attn_implementation = "sdpa"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(stream("weights", seed).integers(2**62)))
+    with first_weights(seed):
         return BertForMaskedLM(config).train()
 
 
 def trained_encoder_tokenizer(wanted: ScratchEncoder, data: str, source: str) -> Path:
     """Return the folder of the tokenizer trained on a corpus' training split, made if need be."""
-    content = f"{wanted.vocabulary} of {corpus_identity(data, source)} for encoders"
-    folder = cache_dir() / "tokenizers" / hashlib.sha256(content.encode()).hexdigest()[:16]
-    if not (folder / "manifest.json").exists():
-        documents = load_documents(data, "train", source)
-        with publish(folder) as partial:
-            train_encoder_bpe(documents, wanted.vocabulary).save_pretrained(partial)
-    return folder
+    return kept_tokenizer(
+        f"{wanted.vocabulary} of {corpus_identity(data, source)} for encoders",
+        lambda: train_encoder_bpe(load_documents(data, "train", source), wanted.vocabulary),
+    )
 
 
 def train_encoder_bpe(texts: Any, vocabulary: int) -> PreTrainedTokenizerFast:
