@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    GPT2Config,
+)
 
 from eval.data.assets import asset
 from eval.data.fetch import is_fetched
@@ -16,19 +23,8 @@ from eval.models.encoders import SCRATCH_ENCODERS
 from eval.models.named import MODELS, weights_folder
 from eval.processes import refuse_uneven
 from eval.spec import Experiment, Suite
-from eval.torchvision_repair import ensure_torchvision
 from rltd_core import TransformerCost
 from rltd_core.stack import dropping_layers, find_stack, transformer_cost
-
-ensure_torchvision()
-
-from transformers import (  # noqa: E402
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSequenceClassification,
-    GPT2Config,
-)
 
 __all__ = ["ArmCost", "Machine", "arm_costs", "plan_lines"]
 

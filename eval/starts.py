@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoTokenizer
+
 from eval.data.fetch import sha256_of
 from eval.data.glue_tasks import glue_task
 from eval.errors import UserError
 from eval.identity import trained_folder
+from eval.models.classifier import load_classifier
 from eval.models.decoders import SCRATCH, initialise, trained_tokenizer
 from eval.models.encoders import (
     SCRATCH_ENCODERS,
@@ -17,13 +20,6 @@ from eval.models.encoders import (
 )
 from eval.models.named import load_causal_model, load_tokenizer, weights_folder
 from eval.spec import Experiment
-from eval.torchvision_repair import ensure_torchvision
-
-ensure_torchvision()
-
-from transformers import AutoTokenizer  # noqa: E402
-
-from eval.models.classifier import load_classifier  # noqa: E402
 
 __all__ = ["is_trained", "model_of", "pretrained_sha256", "pretraining", "tokenizer_of"]
 

@@ -8,18 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
-
-from eval.errors import UserError
-from eval.torchvision_repair import ensure_torchvision
-from rltd_core import TransformerCost
-from rltd_core.stack import dropping_layers, find_stack, transformer_cost
-
-ensure_torchvision()
-
-import timm  # noqa: E402
-from transformers import (  # noqa: E402
+from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -28,6 +20,10 @@ from transformers import (  # noqa: E402
     GPT2Config,
     GPT2LMHeadModel,
 )
+
+from eval.errors import UserError
+from rltd_core import TransformerCost
+from rltd_core.stack import dropping_layers, find_stack, transformer_cost
 
 __all__ = ["SHAPES", "TIERS", "Shape", "cost_of", "shape"]
 

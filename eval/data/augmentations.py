@@ -13,15 +13,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from timm.data.transforms_factory import create_transform
+from torchvision import transforms
 
 from eval.errors import UserError
 from eval.seeding import stream
-from eval.torchvision_repair import ensure_torchvision
-
-ensure_torchvision()
-
-from timm.data.transforms_factory import create_transform  # noqa: E402
-from torchvision import transforms  # noqa: E402
 
 __all__ = ["AUGMENTATIONS", "before_normalisation", "drawing", "transforms_of"]
 

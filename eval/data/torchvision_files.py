@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torchvision.datasets import CIFAR10, CIFAR100, ImageFolder
 
 from eval.data.pictures import Pictures, of_pixels
 from eval.errors import UserError
-from eval.torchvision_repair import ensure_torchvision
-
-ensure_torchvision()
-
-from torchvision.datasets import CIFAR10, CIFAR100, ImageFolder  # noqa: E402
 
 __all__ = ["cifar_pictures", "folder_pictures"]
 

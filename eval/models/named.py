@@ -8,23 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from eval.data.assets import asset
 from eval.data.fetch import fetch, publish, sha256_of
 from eval.data.hub import local_copy
 from eval.data.text import load_split
 from eval.errors import UserError
+from eval.models.decoders import SCRATCH
+from eval.models.encoders import SCRATCH_ENCODERS
+from eval.models.tiny import make_tiny_bert, make_tiny_llama
 from eval.paths import cache_dir
-from eval.torchvision_repair import ensure_torchvision
-
-ensure_torchvision()
-
-from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
-from transformers.utils import logging as transformers_logging  # noqa: E402
-
-from eval.models.decoders import SCRATCH  # noqa: E402
-from eval.models.encoders import SCRATCH_ENCODERS  # noqa: E402
-from eval.models.tiny import make_tiny_bert, make_tiny_llama  # noqa: E402
 
 __all__ = [
     "MODELS",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
+from timm.models import save_for_hf
 
 from eval.data.hub import local_copy
 from eval.data.images import image_set
@@ -13,12 +15,6 @@ from eval.errors import UserError
 from eval.models.vits import ViT, vit
 from eval.seeding import stream
 from eval.spec import Experiment
-from eval.torchvision_repair import ensure_torchvision
-
-ensure_torchvision()
-
-import timm  # noqa: E402
-from timm.models import save_for_hf  # noqa: E402
 
 __all__ = ["save_vit", "vit_of", "without_weights"]
 

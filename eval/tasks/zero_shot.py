@@ -19,9 +19,7 @@ from eval.record import Measurement
 from eval.tasks.examples import example_table, measure
 from eval.tasks.squad_metrics import ensure_squad_metrics
 from eval.tasks.surroundings import evaluation_mode, generators_kept, quiet, working_in
-from eval.torchvision_repair import ensure_torchvision
 
-ensure_torchvision()
 ensure_squad_metrics()
 
 import lm_eval  # noqa: E402
