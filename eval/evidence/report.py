@@ -20,7 +20,7 @@ from eval.evidence.claims.plot import claims_data, plot_claims
 from eval.evidence.claims.tables import claim_table, in_order, question_table
 from eval.evidence.drawn import draw
 from eval.evidence.glue.differences import glue_data, glue_parts
-from eval.evidence.glue.page import glue_headline, glue_page
+from eval.evidence.glue.page import figure_name, glue_groups, glue_headline, glue_page
 from eval.evidence.glue.plot import plot_glue
 from eval.evidence.pages import headline, suite_page, yours_page
 from eval.evidence.paired_rows import rows_markdown
@@ -179,9 +179,8 @@ def _glue(parts: Sequence[Part], to: Path) -> dict[str, str]:
     if not glue:
         return {}
     (to / "glue.md").write_text(glue_page(glue))
-    for tier in dict.fromkeys(part.tier for part in glue):
-        here = [part for part in glue if part.tier == tier]
-        save(plot_glue(here), to / f"glue-{tier}", glue_data(here))
+    for here in glue_groups(glue):
+        save(plot_glue(here), to / figure_name(here), glue_data(here))
     return {"glue": glue_headline(glue)}
 
 

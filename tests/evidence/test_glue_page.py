@@ -62,8 +62,8 @@ def records_of(suite: Suite, *, base: float) -> Iterator[Record]:
             yield dataclasses.replace(record, measurements={**record.measurements, **found})
 
 
-def part(name: str, tier: Tier = "cpu") -> Part:
-    suite = declared_suite(f"bert_glue_{name}", tier)
+def part(name: str, tier: Tier = "cpu", family: str = "bert_glue_") -> Part:
+    suite = declared_suite(f"{family}{name}", tier)
     return part_of(suite, list(records_of(suite, base=0.7 + 0.01 * len(name))))
 
 
@@ -140,6 +140,40 @@ def test_the_papers_average_counts_both_splits_of_mnli() -> None:
     columns.append(by_seed(mnli, "baseline", MISMATCHED))
     expected = fmean(fmean(c[seed] for c in columns) for seed in found.seeds)
     assert found.baseline == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("tier", "names", "columns"),
+    [("paper", NINE, 9), ("gpu", NINE[:5], 5)],
+)
+def test_encoders_pretrained_with_random_ltd_have_an_average_of_their_own(
+    tier: Tier, names: tuple[str, ...], columns: int
+) -> None:
+    pretrained = glue_parts([part(name, tier, "bert_pretrain_") for name in names])
+    found = glue_average(pretrained)
+    assert isinstance(found, Average)
+    assert found.columns == columns
+    scores = [by_seed(p, "random_ltd") for p in pretrained]
+    if tier == "paper":
+        mnli = next(p for p in pretrained if p.suite.name == "bert_pretrain_mnli")
+        scores.append(by_seed(mnli, "random_ltd", MISMATCHED))
+    expected = fmean(fmean(c[seed] for c in scores) for seed in found.seeds)
+    difference = found.differences["random_ltd"].mean
+    assert found.baseline + difference == pytest.approx(expected, abs=1e-9)
+    assert "layer tokens saved" not in glue_markdown(pretrained)
+
+
+def test_the_page_keeps_finetuning_and_pretraining_apart(parts: list[Part]) -> None:
+    lone = part("sst2", family="bert_pretrain_")
+    both = glue_parts([lone, *parts])
+    assert both == [*parts, lone]
+    page = glue_page(both)
+    first, second = page.split("## random-LTD while pretraining, then ordinary finetuning")
+    assert glue_markdown(parts) in first
+    assert glue_markdown([lone]) in second
+    assert "too few of GLUE's own training rows" in second
+    assert glue_headline(both) == glue_headline(parts)
+    assert set(glue_data([lone])["arm"]) == {"random_ltd", "shortened_baseline"}
 
 
 @pytest.mark.parametrize(("lost", "title"), [*zip(AVERAGED, TITLES, strict=True)])

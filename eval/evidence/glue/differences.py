@@ -26,27 +26,33 @@ from eval.suites import SUITES
 from eval.suites import suite as find_suite
 
 __all__ = [
-    "PREFIX",
+    "FINETUNED",
+    "PRETRAINED",
     "Average",
     "columns_of",
     "committed_glue",
+    "family_of",
     "glue_average",
     "glue_data",
     "glue_parts",
+    "label_of",
     "point_differences",
-    "task_label",
 ]
 
-PREFIX = "bert_glue_"
+FINETUNED, PRETRAINED = "bert_glue_", "bert_pretrain_"
+"""Begin the names of suites that drop while finetuning on a task, and while pretraining for it."""
 _ORDER = (
     *("sst2", "snli"),
     *("sst2_full", "cola", "stsb", "mrpc", "rte", "mnli", "qqp", "qnli"),
 )
 _MISMATCHED = "accuracy_validation_mismatched"
-# Paper: section 5.2, nine columns; of three no training rows lie in a package or the local folder.
+# Paper: section 5.2, nine columns; of four no training rows lie in a package or the local folder.
+_FOUR = ("cola", "stsb", "mrpc", "rte")
 _AVERAGED = {
-    "cpu": ("sst2_full", "cola", "stsb", "mrpc", "rte"),
-    "paper": ("mnli", "qqp", "qnli", "sst2", "cola", "stsb", "mrpc", "rte"),
+    (FINETUNED, "cpu"): ("sst2_full", *_FOUR),
+    (FINETUNED, "paper"): ("mnli", "qqp", "qnli", "sst2", *_FOUR),
+    (PRETRAINED, "gpu"): ("sst2", *_FOUR),
+    (PRETRAINED, "paper"): ("mnli", "qqp", "qnli", "sst2", *_FOUR),
 }
 
 
@@ -63,31 +69,37 @@ class Average:
 
 def glue_parts(parts: Sequence[Part]) -> list[Part]:
     """Return the parts that finetune on a task and have a baseline, in the order to show them."""
-    names = [PREFIX + name for name in _ORDER]
+    names = [family + task for family in (FINETUNED, PRETRAINED) for task in _ORDER]
     found = [p for p in parts if p.suite.name in names and p.suite.margin is not None]
     begun = (p for p in found if finished(p.records).get(BASELINE))
     return sorted(begun, key=lambda p: names.index(p.suite.name))
 
 
-def committed_glue(tier: Tier, store: Path = RESULTS) -> list[Part]:
-    """Return the parts of every GLUE suite at a tier that the store has records of."""
-    names = [PREFIX + name for name in _ORDER]
+def committed_glue(tier: Tier, store: Path = RESULTS, family: str = FINETUNED) -> list[Part]:
+    """Return the parts of every suite of a family at a tier that the store has records of."""
+    names = [name for name in (family + task for task in _ORDER) if name in SUITES]
     declared = [find_suite(name, tier) for name in names if tier in SUITES[name].declared]
     return glue_parts([part_of(s, load_records(store, s.name)) for s in declared])
+
+
+def family_of(part: Part) -> str:
+    """Return what the names of a part's suite and of those it is averaged with begin with."""
+    return PRETRAINED if part.suite.name.startswith(PRETRAINED) else FINETUNED
 
 
 def glue_data(parts: Sequence[Part]) -> pd.DataFrame:
     """Return the paired difference of every arm to the baseline, by task and seed, in points.
 
-    `seed` is "mean" for the mean over the seeds, with its 90 % interval.
+    `seed` is "mean" for the mean over the seeds, with its 90 % interval. Of pretrainings, only
+    the arms that a verdict compares are in it.
     """
     rows = []
     for part in parts:
-        name = part.suite.name.removeprefix(PREFIX)
-        for arm in (e.arm for e in part.suite.arms if e.arm != BASELINE):
+        judged = family_of(part) == PRETRAINED
+        arms = JUDGED if judged else [e.arm for e in part.suite.arms]
+        for arm in (arm for arm in arms if arm != BASELINE):
             found = point_differences(part, arm)
-            task = task_label(name, part.tier)
-            row = {"tier": part.tier, "task": task, "arm": arm, "n": len(found)}
+            row = {"tier": part.tier, "task": label_of(part), "arm": arm, "n": len(found)}
             rows += [{**row, "seed": str(seed), "difference": d} for seed, d in found.items()]
             if len(found) > 1:
                 of = interval(found.values())
@@ -97,17 +109,19 @@ def glue_data(parts: Sequence[Part]) -> pd.DataFrame:
 
 
 def glue_average(parts: Sequence[Part]) -> Average | str:
-    """Return the average, or a sentence that says what it lacks.
+    """Return the average of the parts of one family and tier, or a sentence on what it lacks.
 
     Every column weighs the same, MNLI's two splits as two. Only seeds that finished in all three
     arms of all columns count, and differences are of averages of the same seed.
     """
-    tier = parts[0].tier
-    here = {part.suite.name.removeprefix(PREFIX): part for part in parts}
-    wanted = _AVERAGED.get(tier, ())
-    lacking = [task_label(name, tier) for name in wanted if name not in here]
-    if lacking or not wanted:
-        columns = ", ".join(lacking) or "its columns"
+    family, tier = family_of(parts[0]), parts[0].tier
+    here = {part.suite.name.removeprefix(family): part for part in parts}
+    wanted = _AVERAGED.get((family, tier), ())
+    lacking = [_label(name, tier) for name in wanted if name not in here]
+    if not wanted:
+        return "No average: at this tier too few of GLUE's own training rows are used."
+    if lacking:
+        columns = ", ".join(lacking)
         return f"No average: there are no records with GLUE's own training rows of {columns} yet."
     scores = [columns_of(here[name], arm) for name in wanted for arm in JUDGED]
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in scores)))
@@ -128,10 +142,9 @@ def glue_average(parts: Sequence[Part]) -> Average | str:
     )
 
 
-def task_label(name: str, tier: str) -> str:
-    """Return how tables and figures call a task, by the name of its suite without the prefix."""
-    title = glue_task(name.removesuffix("_full")).title
-    return f"{title}, package" if (name, tier) == ("sst2", "cpu") else title
+def label_of(part: Part) -> str:
+    """Return how tables and figures call the task of a part."""
+    return _label(part.suite.name.removeprefix(family_of(part)), part.tier)
 
 
 def columns_of(part: Part, arm: str) -> dict[int, list[float]]:
@@ -148,3 +161,8 @@ def point_differences(part: Part, arm: str) -> dict[int, float]:
     both = common(part.records, arm, BASELINE)
     found = paired(both, arm, BASELINE, measurement=part.suite.primary, higher_is_better=True)
     return {seed: 100 * difference for seed, difference in found.items()}
+
+
+def _label(name: str, tier: str) -> str:
+    title = glue_task(name.removesuffix("_full")).title
+    return f"{title}, package" if (name, tier) == ("sst2", "cpu") else title

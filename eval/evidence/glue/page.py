@@ -8,13 +8,16 @@ from typing import Any
 
 import pandas as pd
 
+from eval.data.glue_tasks import glue_task
 from eval.evidence.formatting import percent, to_markdown
 from eval.evidence.glue.differences import (
-    PREFIX,
+    FINETUNED,
+    PRETRAINED,
     Average,
+    family_of,
     glue_average,
+    label_of,
     point_differences,
-    task_label,
 )
 from eval.evidence.grid import finished, value_of
 from eval.evidence.paper.published import load_reported
@@ -24,31 +27,60 @@ from eval.evidence.tables import suite_table
 from eval.evidence.zero_shot.anchors import load_anchors
 from eval.paths import RESULTS
 
-__all__ = ["beside_paper", "glue_headline", "glue_markdown", "glue_page"]
+__all__ = [
+    "beside_paper",
+    "figure_name",
+    "glue_groups",
+    "glue_headline",
+    "glue_markdown",
+    "glue_page",
+]
 
 _ANCHORS = RESULTS / "glue_anchors.csv"
+_SAVED = "layer tokens saved"
 _SCORE = {"accuracy": "accuracy", "matthews_correlation": "Matthews", "spearman": "Spearman"}
+_WITHOUT_ROWS = (
+    "Left out of it: MNLI (two columns), QQP and QNLI, whose training rows come in no package and "
+    "are not in the folder used"
+)
 _LEFT_OUT = {
-    "cpu": "Left out of it: MNLI (two columns), QQP and QNLI, whose training rows come in no "
-    "package and are not in the folder used; the package's SST-2 and SNLI, which are not GLUE's.",
+    "cpu": f"{_WITHOUT_ROWS}; the package's SST-2 and SNLI, which are not GLUE's.",
+    "gpu": f"{_WITHOUT_ROWS}.",
     "paper": "",
+}
+_TITLES = {
+    FINETUNED: "random-LTD while finetuning",
+    PRETRAINED: "random-LTD while pretraining, then ordinary finetuning",
 }
 
 
 def glue_page(parts: Sequence[Part]) -> str:
     """Return the page of all GLUE suites: what is missing, the tables by tier, the paper's."""
     lines = ["# GLUE, task by task\n"]
-    for tier in dict.fromkeys(part.tier for part in parts):
-        here = [part for part in parts if part.tier == tier]
-        lines += [f"## Tier {tier}\n", glue_markdown(here), beside_paper()]
-        lines += [f"![Paired differences by task](glue-{tier}.svg)\n"]
-    return "\n".join(lines)
+    for here in glue_groups(parts):
+        lines += [f"## {_TITLES[family_of(here[0])]}, tier {here[0].tier}\n", glue_markdown(here)]
+        lines += [f"![Paired differences by task]({figure_name(here)}.svg)\n"]
+    return "\n".join([*lines, "## Beside the paper\n", beside_paper()])
+
+
+def glue_groups(parts: Sequence[Part]) -> list[list[Part]]:
+    """Return the parts that share a table: those of one family and tier."""
+    groups: dict[tuple[str, str], list[Part]] = {}
+    for part in parts:
+        groups.setdefault((family_of(part), part.tier), []).append(part)
+    return list(groups.values())
+
+
+def figure_name(parts: Sequence[Part]) -> str:
+    """Return how the figure of such a group is called."""
+    after = "pretrained-" if family_of(parts[0]) == PRETRAINED else ""
+    return f"glue-{after}{parts[0].tier}"
 
 
 def glue_headline(parts: Sequence[Part]) -> str:
     """Return what the README shows of GLUE."""
-    here = [part for part in parts if part.tier == parts[0].tier]
-    return "\n".join([glue_markdown(here), "Details: [GLUE](results/summary/glue.md).\n"])
+    first = glue_groups(parts)[0]
+    return "\n".join([glue_markdown(first), "Details: [GLUE](results/summary/glue.md).\n"])
 
 
 def glue_markdown(parts: Sequence[Part]) -> str:
@@ -66,7 +98,10 @@ def glue_markdown(parts: Sequence[Part]) -> str:
         "intervals; positive is better.\n"
     )
     gaps = [f"Incomplete: {gap}.\n" for part in parts for gap in part.gaps]
-    table = to_markdown(pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
+    if family_of(parts[0]) == PRETRAINED:  # what they save is on the pretraining's page
+        frame = frame.drop(columns=_SAVED)
+    table = to_markdown(frame)
     return "\n".join([*gaps, told, table, f"{note}\n", *_limits(parts), *_larger(parts), ""])
 
 
@@ -90,9 +125,8 @@ def _limits(parts: Sequence[Part]) -> list[str]:
     """Return the suites' caveats as a list, each once, with the tasks that it is not of all of."""
     tasks: dict[str, list[str]] = {}
     for part in parts:
-        label = task_label(part.suite.name.removeprefix(PREFIX), part.tier)
         for caveat in part.suite.caveats:
-            tasks.setdefault(caveat, []).append(label)
+            tasks.setdefault(caveat, []).append(label_of(part))
     return [
         f"- {caveat}" if len(labels) == len(parts) else f"- {', '.join(labels)}: {caveat}"
         for caveat, labels in tasks.items()
@@ -101,12 +135,12 @@ def _limits(parts: Sequence[Part]) -> list[str]:
 
 def _larger(parts: Sequence[Part]) -> list[str]:
     """Return the published scores of the model that the small tier's is cut from, on its tasks."""
-    names = [part.suite.name.removeprefix(PREFIX).removesuffix("_full") for part in parts]
+    names = [part.suite.arms[0].data for part in parts]
     found = [anchor for anchor in load_anchors(_ANCHORS) if anchor.task in names]
     if not found or parts[0].suite.arms[0].model != "minilm-l6":
         return []
     scores = ", ".join(
-        f"{task_label(a.task, 'paper')} {a.value:g}" + f" (metric {a.metric})" * ("not" in a.metric)
+        f"{glue_task(a.task).title} {a.value:g}" + f" (metric {a.metric})" * ("not" in a.metric)
         for a in found
     )
     return [
@@ -117,17 +151,17 @@ def _larger(parts: Sequence[Part]) -> list[str]:
 
 
 def _row(part: Part) -> dict[str, Any]:
-    name, suite = part.suite.name.removeprefix(PREFIX), part.suite
+    suite = part.suite
     scores = [100 * value_of(r, suite.primary) for r in finished(part.records)[BASELINE].values()]
     verdict = judge(suite, part.records)
     return {
-        "task": f"{task_label(name, part.tier)} ({_SCORE[suite.primary]})",
+        "task": f"{label_of(part)} ({_SCORE[suite.primary]})",
         "rows": f"{_evaluated(part):,}",
         "n": verdict.n,
         "baseline (sd)": _spread(scores),
         "random-LTD against it": _difference(part, TREATMENT),
         "shortened baseline against it": _difference(part, SHORTENED),
-        "layer tokens saved": _saved(part),
+        _SAVED: _saved(part),
         "margin": f"{100 * (suite.margin or 0):g}",
         "verdict": verdict.outcome,
     }
@@ -141,14 +175,14 @@ def _average_row(found: Average) -> dict[str, Any]:
         "baseline (sd)": f"{found.baseline:.2f}",
         "random-LTD against it": _points(found.differences[TREATMENT]),
         "shortened baseline against it": _points(found.differences[SHORTENED]),
-        "layer tokens saved": "",
+        _SAVED: "",
         "margin": "",
         "verdict": "",
     }
 
 
 def _saved(part: Part) -> str:
-    if not finished(part.records).get(TREATMENT):
+    if family_of(part) == PRETRAINED or not finished(part.records).get(TREATMENT):
         return ""
     table: Any = suite_table(part.suite, part.records).set_index("arm")
     return percent(table["layer_token_saving_frac"][TREATMENT])

@@ -12,14 +12,17 @@ from matplotlib.lines import Line2D
 
 from eval.evidence.arms import Arm, arm_looks
 from eval.evidence.canvas import canvas
-from eval.evidence.glue.differences import glue_data
+from eval.evidence.glue.differences import FINETUNED, family_of, glue_data
 from eval.evidence.part import Part
 
 __all__ = ["plot_glue"]
 
 
 def plot_glue(parts: Sequence[Part]) -> Figure:
-    """Draw each arm's difference to the baseline by task, in points, beside the task's margin."""
+    """Draw the arms' differences to the baseline by task, in points, beside the task's margin.
+
+    The parts are of one family and tier.
+    """
     data: Any = glue_data(parts)
     looks = arm_looks(data["arm"].unique())
     tasks = list(dict.fromkeys(data["task"]))
@@ -32,7 +35,8 @@ def plot_glue(parts: Sequence[Part]) -> Figure:
         axes.grid(False, axis="y")
         axes.set_xlabel("points against the baseline; right is better")
         many = "each seed (small), mean and 90 % Student-t interval; shaded: the margin"
-        title = f"GLUE finetuning, tier {data['tier'].iloc[0]}: {many}"
+        what = "finetuning" if family_of(parts[0]) == FINETUNED else "after pretraining"
+        title = f"GLUE {what}, tier {parts[0].tier}: {many}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, color="#222222")
         handles = [Line2D([], [], color=k.color, marker="o", label=k.label) for k in looks.values()]
         figure.legend(handles=handles, loc="outside lower left", ncols=2)
