@@ -81,6 +81,9 @@ def _report_options(report: argparse.ArgumentParser) -> None:
 
 def _reproduce_options(reproduce: argparse.ArgumentParser) -> None:
     reproduce.add_argument(
+        "suites", nargs="*", metavar="SUITE", help="the headline's, unless named (`rltd list`)"
+    )
+    reproduce.add_argument(
         "--all", action="store_true", help="every seed of every arm of the evidence (hours)"
     )
     reproduce.add_argument(

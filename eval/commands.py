@@ -35,7 +35,7 @@ def reproduce(options: Namespace) -> int:
     """Do the main job, from the download to the report."""
     from eval.reproduce import reproduce as do
 
-    return do(tier=options.tier, everything=options.all)
+    return do(tier=options.tier, everything=options.all, names=options.suites)
 
 
 def test(options: Namespace) -> int:
@@ -129,10 +129,10 @@ def report(options: Namespace) -> int:
             print(line)
     print(f"wrote {shown(html_of_committed())}")
     if options.execute:
-        from eval.notebooks import execute_all
+        from eval.notebooks import all_notebooks, execute
 
-        for path in execute_all(RESULTS / "executed", parameters={}):
-            print(shown(path))
+        for path in all_notebooks():
+            print(shown(execute(path, RESULTS / "executed", {})))
     return 0
 
 

@@ -15,22 +15,31 @@ from nbformat.v4 import new_code_cell
 
 from eval.errors import UserError
 from eval.paths import NOTEBOOKS
+from eval.suites import SUITES
 
-__all__ = ["execute", "execute_all", "parameter_names"]
+__all__ = ["all_notebooks", "execute", "execute_with_known", "parameter_names", "suites_shown"]
 
 _TIMEOUT_S = 24 * 3600
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def execute_all(target: Path, parameters: Mapping[str, Any]) -> list[Path]:
-    """Execute every notebook into the folder `target`; return the executed copies.
+def all_notebooks() -> list[Path]:
+    """Return the notebooks in the order of their names."""
+    return sorted(NOTEBOOKS.glob("*.ipynb"))
 
-    Each is given those of the parameters that it has.
-    """
-    return [
-        execute(path, target, {k: v for k, v in parameters.items() if k in _known(path)})
-        for path in sorted(NOTEBOOKS.glob("*.ipynb"))
-    ]
+
+def suites_shown(source: Path) -> set[str]:
+    """Return the suites that a notebook's code names: it shows their runs, or trains them."""
+    cells = nbformat.read(source, as_version=4).cells
+    trees = [ast.parse(cell.source) for cell in cells if cell.cell_type == "code"]
+    constants = [n.value for t in trees for n in ast.walk(t) if isinstance(n, ast.Constant)]
+    return {value for value in constants if isinstance(value, str)} & set(SUITES)
+
+
+def execute_with_known(source: Path, target: Path, parameters: Mapping[str, Any]) -> Path:
+    """Execute a notebook as `execute` does, given those of the parameters that it has."""
+    known = parameter_names(nbformat.read(source, as_version=4))[1]
+    return execute(source, target, {k: v for k, v in parameters.items() if k in known})
 
 
 def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> Path:
@@ -78,10 +87,6 @@ def parameter_names(notebook: nbformat.NotebookNode) -> tuple[int, set[str]]:
             names = {t.id for n in assigned for t in n.targets if isinstance(t, ast.Name)}
             return place, names
     raise UserError("the notebook has no cell tagged `parameters`")
-
-
-def _known(path: Path) -> set[str]:
-    return parameter_names(nbformat.read(path, as_version=4))[1]
 
 
 def _tidy(notebook: nbformat.NotebookNode) -> None:

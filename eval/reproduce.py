@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from statistics import fmean
+from typing import Any
 
 from eval.data.assets import ASSETS, Asset
 from eval.data.fetch import fetch, is_fetched
@@ -17,24 +18,27 @@ from eval.evidence.html_report import html_of_committed
 from eval.evidence.report import yours
 from eval.evidence.stats import JUDGED
 from eval.models.named import MODELS
-from eval.notebooks import execute_all
+from eval.notebooks import all_notebooks, execute_with_known, suites_shown
 from eval.paths import OUT, RESULTS, shown
 from eval.runner import plan, run_suites, stored
 from eval.spec import Experiment, Suite, Tier
-from eval.suites import HEADLINE, suite
+from eval.suites import HEADLINE, LONG, suite
 
 __all__ = ["packages_of", "reproduce"]
 
 
-def reproduce(*, tier: Tier, everything: bool) -> int:
+def reproduce(*, tier: Tier, everything: bool, names: Sequence[str] = ()) -> int:
     """Do the main job: one seed of the arms that verdicts compare, or every seed of every arm.
 
-    What is done already is skipped, so an interrupted one continues. All it makes lies in `out/`;
-    committed records are only compared with.
+    The headline suites, unless others are named. What is done already is skipped, so an
+    interrupted one continues. All it makes lies in `out/`; committed records are only compared
+    with.
+
+    Raises: UserError for a suite that is unknown, or not declared at the tier.
     """
-    suites = [suite(name, tier) for name in HEADLINE]
+    suites = _suites(names or (HEADLINE if tier == "cpu" else HEADLINE + LONG), tier)
     if not everything:
-        suites = [s.with_arms(JUDGED) for s in suites]
+        suites = [_judged(s) for s in suites]
     seeds = {s.name: s.seeds if everything else s.seeds[:1] for s in suites}
     missing = [a for a in packages_of(suites) if not is_fetched(a)]
     core_s = {s.name: _core_s(s) for s in suites}
@@ -47,11 +51,7 @@ def reproduce(*, tier: Tier, everything: bool) -> int:
     for group in groups:
         run_suites(group, seeds=seeds, title="the suites")
     print("executing the notebooks", flush=True)
-    (first,) = {s.seeds[0] for s in suites}  # what the notebooks share
-    parameters = {"tier": tier, "arms": () if everything else JUDGED, "retrain": True}
-    parameters["seeds"] = None if everything else [first]
-    for path in execute_all(OUT / "notebooks", parameters):
-        print(f"  {shown(path)}", flush=True)
+    _execute(suites, tier, everything=everything, others=not names)
     for line in yours(suites):
         print(line)
     print(f"all committed results, as one page: {shown(html_of_committed())}")
@@ -70,6 +70,36 @@ def packages_of(suites: Sequence[Suite]) -> list[Asset]:
             names |= _of_data(e)
             names |= {PACKAGED[task][0] for task in e.tasks}
     return [entry for name, entry in ASSETS.items() if name in names]
+
+
+def _suites(names: Sequence[str], tier: Tier) -> list[Suite]:
+    """Return the suites, each once, and before them those that they begin with."""
+    found = {name: suite(name, tier) for name in names}
+    arms = [e.pretrained for s in found.values() for e in s.arms]
+    first = {e.suite: suite(e.suite, tier) for e in arms if e is not None}
+    return list((first | found).values())
+
+
+def _judged(each: Suite) -> Suite:
+    """Return the suite with the arms that its verdict compares; with all, if there is none."""
+    judged = [e.arm for e in each.arms if e.arm in JUDGED]
+    return each.with_arms(judged) if judged else each
+
+
+def _execute(suites: Sequence[Suite], tier: Tier, *, everything: bool, others: bool) -> None:
+    """Execute the notebooks that show these suites alone with what was run; the `others` without.
+
+    A notebook that shows a suite besides would train it.
+    """
+    (first,) = {s.seeds[0] for s in suites}  # what the notebooks share
+    ours: dict[str, Any] = {"arms": () if everything else JUDGED, "retrain": True}
+    ours["seeds"] = None if everything else [first]
+    for path in all_notebooks():
+        named = suites_shown(path)
+        done = bool(named) and named <= {s.name for s in suites}
+        if done or others:
+            parameters = {"tier": tier, **(ours if done else {})}
+            print(f"  {shown(execute_with_known(path, OUT / 'notebooks', parameters))}", flush=True)
 
 
 def _of_data(experiment: Experiment) -> set[str | None]:

@@ -29,7 +29,7 @@ from eval.suites.gpt_pretrain_pilots import (
 )
 from eval.suites.vit import VIT_SUITES
 
-__all__ = ["HEADLINE", "SUITES", "Declared", "suite", "tiers_of"]
+__all__ = ["HEADLINE", "LONG", "SUITES", "Declared", "suite", "tiers_of"]
 
 
 SUITES: dict[str, Declared] = {
@@ -101,6 +101,11 @@ HEADLINE = (
     "bert_glue_sst2",
 )
 """The suites that `./rltd reproduce` runs."""
+LONG = ("vit_finetune",)
+"""Those it runs where they are named, and at the smoke tier.
+
+The pretraining alone keeps one core longer than all of `HEADLINE` keeps two.
+"""
 
 
 def tiers_of(name: str) -> Mapping[Tier, Callable[[], Suite]]:

@@ -11,8 +11,9 @@ import pytest
 
 from eval import notebooks
 from eval.errors import UserError
-from eval.notebooks import execute, parameter_names
+from eval.notebooks import execute, parameter_names, suites_shown
 from eval.paths import NOTEBOOKS
+from eval.suites import HEADLINE, LONG
 
 SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
 ON_RECORDS = [
@@ -65,14 +66,26 @@ def test_a_notebook_opens_on_the_committed_records(source: Path, tmp_path: Path)
     check_outputs(execute(source, tmp_path, {}))
 
 
-def test_parameters_for_all_notebooks_go_to_those_that_have_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "known"), [("10_gpt", SMOKE), ("03_your_own_model", {"tier": "smoke"})]
+)
+def test_a_notebook_is_given_those_of_the_parameters_that_it_has(
+    name: str, known: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = {}
-    monkeypatch.setattr(notebooks, "execute", lambda path, _, p: given.update({path.stem: p}))
-    notebooks.execute_all(tmp_path, SMOKE)
-    assert given["10_gpt"] == SMOKE
-    assert given["03_your_own_model"] == {"tier": "smoke"}
+    given = []
+    monkeypatch.setattr(notebooks, "execute", lambda path, _, p: given.append(p))
+    notebooks.execute_with_known(NOTEBOOKS / f"{name}.ipynb", tmp_path, SMOKE)
+    assert given == [known]
+
+
+def test_a_notebook_shows_the_suites_that_its_code_names() -> None:
+    assert suites_shown(NOTEBOOKS / "10_gpt.ipynb") == {"gpt_pretrain", "gpt_finetune"}
+    assert suites_shown(NOTEBOOKS / "01_random_ltd.ipynb") == set()
+
+
+def test_every_notebook_on_records_is_of_suites_that_the_main_job_runs() -> None:
+    for source in ON_RECORDS:
+        assert suites_shown(source) <= {*HEADLINE, *LONG}
 
 
 def test_an_unknown_parameter_is_refused(tmp_path: Path) -> None:

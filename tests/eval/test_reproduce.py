@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from eval import reproduce
+from eval.errors import UserError
 from eval.paths import RESULTS
 from eval.record import load_records
 from eval.reproduce import packages_of
 from eval.spec import Suite
-from eval.suites import HEADLINE, suite
+from eval.suites import HEADLINE, LONG, suite
 
 READS = {
     "gpt_pretrain": {"wikitext-2-raw", "zero-shot-tasks"},
@@ -55,8 +56,8 @@ class Asked:
     """Suite -> arms and seeds."""
     together: list[list[str]]
     """The suites that ran side by side."""
-    parameters: dict[str, Any]
-    """Of the notebooks."""
+    parameters: dict[str, dict[str, Any]]
+    """Notebook -> its parameters."""
 
 
 @pytest.fixture
@@ -72,7 +73,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.setattr(reproduce, "is_fetched", lambda asset: True)
     monkeypatch.setattr(reproduce, "run_suites", run_suites)
     monkeypatch.setattr(
-        reproduce, "execute_all", lambda to, parameters: found.parameters.update(parameters) or []
+        reproduce,
+        "execute_with_known",
+        lambda path, to, parameters: found.parameters.update({path.stem: parameters}) or path,
     )
     monkeypatch.setattr(reproduce, "yours", lambda suites: [])
     return found
@@ -82,7 +85,9 @@ def test_the_main_job_runs_one_seed_of_the_arms_that_verdicts_compare(asked: Ask
     assert reproduce.reproduce(tier="cpu", everything=False) == 0
     three = ("baseline", "random_ltd", "shortened_baseline")
     assert asked.runs == dict.fromkeys(HEADLINE, (three, (0,)))
-    assert asked.parameters == {"tier": "cpu", "arms": three, "seeds": [0], "retrain": True}
+    retrained = {"tier": "cpu", "arms": three, "seeds": [0], "retrain": True}
+    assert asked.parameters["10_gpt"] == asked.parameters["20_bert_glue"] == retrained
+    assert asked.parameters["01_random_ltd"] == {"tier": "cpu"}
 
 
 def test_with_everything_it_runs_all_seeds_of_all_arms(asked: Asked) -> None:
@@ -90,7 +95,30 @@ def test_with_everything_it_runs_all_seeds_of_all_arms(asked: Asked) -> None:
     for name in HEADLINE:
         declared = suite(name)
         assert asked.runs[name] == (tuple(e.arm for e in declared.arms), declared.seeds)
-    assert asked.parameters == {"tier": "cpu", "arms": (), "seeds": None, "retrain": True}
+    every = {"tier": "cpu", "arms": (), "seeds": None, "retrain": True}
+    assert asked.parameters["10_gpt"] == every
+
+
+def test_named_suites_run_alone_after_what_they_begin_with(asked: Asked) -> None:
+    reproduce.reproduce(tier="cpu", everything=False, names=["vit_finetune"])
+    assert asked.together == [["vit_pretrain"], ["vit_finetune"]]
+    assert asked.runs["vit_pretrain"] == (("baseline",), (0,))
+    assert "10_gpt" not in asked.parameters
+    asked.parameters.clear()
+    reproduce.reproduce(tier="cpu", everything=False, names=["gpt_finetune"])
+    assert asked.parameters == {}  # notebook 10 would train gpt_pretrain, too
+    reproduce.reproduce(tier="cpu", everything=False, names=["gpt_finetune", "gpt_pretrain"])
+    assert list(asked.parameters) == ["10_gpt"]
+
+
+def test_at_the_smoke_tier_it_runs_the_long_ones_too(asked: Asked) -> None:
+    reproduce.reproduce(tier="smoke", everything=False)
+    assert set(asked.runs) >= {*HEADLINE, *LONG}
+
+
+def test_an_unknown_suite_is_named(asked: Asked) -> None:
+    with pytest.raises(UserError, match="unknown suite 'gpt'"):
+        reproduce.reproduce(tier="cpu", everything=False, names=["gpt"])
 
 
 def test_what_begins_with_others_weights_comes_second_and_long_runs_first(asked: Asked) -> None:
