@@ -89,6 +89,16 @@ def _reproduce_options(reproduce: argparse.ArgumentParser) -> None:
     reproduce.add_argument(
         "--tier", default="cpu", choices=["smoke", "cpu"], help="smoke: minutes, proves the path"
     )
+    reproduce.add_argument("--folder", help="released data, for suites that read it")
+    reproduce.add_argument(
+        "--retry-failed", action="store_true", help="run again what failed before"
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"needs a number of 1 or more, not {text!r}")
+    return int(text)
 
 
 def _run_options(run: argparse.ArgumentParser) -> None:
@@ -97,7 +107,7 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     add("--tier", default="cpu", choices=["smoke", "cpu", "gpu", "paper"])
     add("--arms", nargs="+", default=[], help="all arms, unless named")
     add("--seeds", nargs="+", type=int, help="the suite's declared seeds, unless named")
-    add("--workers", type=int, help="runs side by side; one per core, unless named")
+    add("--workers", type=_positive, help="runs side by side; one per core, unless named")
     add("--source", choices=["package", "hub", "local"], help="where model and data come from")
     add("--folder", help="copies of hub repositories, for --source local")
     add("--record", action="store_true", help="write into results/ (clean checkout)")

@@ -35,7 +35,13 @@ def reproduce(options: Namespace) -> int:
     """Do the main job, from the download to the report."""
     from eval.reproduce import reproduce as do
 
-    return do(tier=options.tier, everything=options.all, names=options.suites)
+    with local_copies(options.folder):
+        return do(
+            tier=options.tier,
+            everything=options.all,
+            names=options.suites,
+            retry_failed=options.retry_failed,
+        )
 
 
 def test(options: Namespace) -> int:

@@ -20,8 +20,9 @@ from eval.data.fetch import publish, sha256_of
 from eval.errors import RunFailed, UserError
 from eval.identity import run_key, trained_folder
 from eval.outputs import write_curve, write_examples
+from eval.paths import RESULTS
 from eval.processes import agree, from_main, is_main, num_processes
-from eval.provenance import provenance
+from eval.provenance import now, provenance
 from eval.record import Cost, Record, failed_path, record_path, write_record
 from eval.spec import Experiment
 from eval.starts import model_of, pretrained_sha256
@@ -58,21 +59,23 @@ def execute(
     path = record_path(store, experiment, seed, key)
     if from_main(path.exists):
         raise UserError(f"{path} exists already; delete it to run again")
+    begun = provenance(experiment)  # of the code that is loaded now, whatever follows it on disk
     run = partial(TrainingRun, experiment, seed, folder=scratch, tensorboard=tensorboard)
     run = partial(run, on_step=on_step, should_stop=should_stop)
     try:
         task, model = task_of(experiment, seed), model_of(experiment, seed)
-        training = run(model, task)
+        training = run(model, task, commit=begun["commit"] if store == RESULTS else None)
         done = _train_and_measure(training, task, model, key, export)
     except Exception as error:
         if _is_the_runs_own(error) and is_main() and not failed_path(path).exists():
-            write_record(store, _failed(experiment, seed, key))
+            write_record(store, _failed(experiment, seed, key, begun))
         raise
     if done is None:
         return None
     record, examples = done
     record = replace(
         record,
+        provenance={**begun, **record.provenance},
         curve=write_curve(store, record, training.journal),
         examples=None if examples is None else write_examples(store, record, examples),
     )
@@ -101,13 +104,12 @@ def _train_and_measure(
     found = task.measure(trained)
     if experiment.keep:  # not before: a model that diverged is none to begin with
         hashes["trained_weights"] = _keep(task, trained, trained_folder(experiment, seed))
-    origin = {**provenance(experiment), "processes": num_processes(), **found.origin}
     record = Record(
         key=key,
         experiment=experiment,
         seed=seed,
         status="ok",
-        provenance=origin,
+        provenance={"created": now(), "processes": num_processes(), **found.origin},
         cost=_cost(training, experiment, found.wall_s),
         measurements={**found.measurements, **start},
         hashes={**hashes, "batches": training.journal.batches, **task.hashes(seed)},
@@ -141,13 +143,13 @@ def _peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # kibibytes but on macOS
 
 
-def _failed(experiment: Experiment, seed: int, key: str) -> Record:
+def _failed(experiment: Experiment, seed: int, key: str, begun: dict[str, Any]) -> Record:
     return Record(
         key=key,
         experiment=experiment,
         seed=seed,
         status="failed",
-        provenance=provenance(experiment),
+        provenance={**begun, "created": now()},
         cost=None,
         measurements={},
         hashes={},

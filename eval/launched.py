@@ -23,7 +23,7 @@ from eval.identity import run_key
 from eval.paths import OUT, RESULTS
 from eval.processes import from_main, is_main, join
 from eval.provenance import is_dirty
-from eval.runner import job_folder, plan
+from eval.runner import job_folder, plan, require_recorded
 from eval.spec import Experiment, from_source
 from eval.suites import suite
 from eval.tasks.of import prepare
@@ -96,6 +96,8 @@ def _run(experiment: Experiment, seed: int, store: Path) -> None:
 def _refuse(experiment: Experiment, seed: int, store: Path) -> None:
     if store == RESULTS and is_dirty() is not False:
         raise UserError("--record needs a clean git checkout (results/ aside): commit first")
+    if store == RESULTS:
+        require_recorded([(experiment, seed)])
     if not plan([experiment], [seed], store, retry_failed=True):
         run = f"{experiment.suite} {experiment.arm} seed {seed}"
         raise UserError(f"{run} is done; delete its record to run it again")

@@ -21,6 +21,10 @@ __all__ = [
     "shown",
 ]
 
+for _name in ("RLTD_OUT", "RLTD_CACHE", "RLTD_LOCAL"):
+    if os.environ.get(_name):  # kernels and workers have other working directories
+        os.environ[_name] = str(Path(os.environ[_name]).absolute())
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 """Committed records, curves, tables and figures."""
@@ -55,7 +59,7 @@ def local_copies(folder: str | None) -> Iterator[None]:
     """Make a folder that of the source `local`, also in processes started meanwhile."""
     before = os.environ.get("RLTD_LOCAL")
     if folder:
-        os.environ["RLTD_LOCAL"] = folder
+        os.environ["RLTD_LOCAL"] = str(Path(folder).absolute())
     try:
         yield
     finally:

@@ -37,8 +37,9 @@ _HUB_SHAPES = {"gpt2": {}, "gpt2-medium": {"n_embd": 1024, "n_layer": 24, "n_hea
 """What the configurations on the hub change of GPT2Config's defaults."""
 _PEAK_TFLOPS = {"bf16": 989.0, "no": 67.0}
 """Of one NVIDIA H100 SXM by its data sheet, without sparsity: bfloat16, and plain float32."""
-_STATE_BYTES = 16
-"""A parameter's float32 weight, gradient, and AdamW's two moments."""
+_MOMENTS = {"adamw": 2, "sgd": 1}
+"""Numbers that an optimizer keeps of a parameter; SGD's runs all have momentum."""
+_OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD"}
 _COUNTS = ("steps", "tokens", "layer tokens", "/ layers", "saved", "FLOPs", "saved", "one GPU")
 _SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -186,12 +187,14 @@ def _table(costs: Sequence[ArmCost], hours: Sequence[float], machine: Machine) -
 
 
 def _space(first: Experiment, parameters: int, tokens: int, machine: Machine) -> Iterator[str]:
-    state = _STATE_BYTES + 4 * (machine.gpus > 1)  # DDP copies the gradients into buckets
+    optimizer = first.optimization.optimizer
+    saved = 4 * (1 + _MOMENTS[optimizer])
+    state = saved + 4 + 4 * (machine.gpus > 1)  # DDP copies the gradients into buckets
     yield (
-        f"Memory of each GPU: {state * parameters / 1e9:,.2f} GB for weights, gradients and AdamW "
-        "in float32; activations come on top."
+        f"Memory of each GPU: {state * parameters / 1e9:,.2f} GB for weights, gradients and "
+        f"{_OPTIMIZERS[optimizer]} in float32; activations come on top."
     )
-    checkpoint = f"Disk: {12 * parameters / 1e9:,.2f} GB a checkpoint, two while one is written"
+    checkpoint = f"Disk: {saved * parameters / 1e9:,.2f} GB a checkpoint, two while one is written"
     if first.objective not in {"language", "masked"}:
         yield f"{checkpoint}."
         return

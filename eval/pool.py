@@ -79,7 +79,7 @@ class Pool:
     def run(self, title: str) -> None:
         """Run all jobs; a failed one does not stop the others.
 
-        Raises: UserError, at the end, for jobs that stopped without a record of their failure.
+        Raises: UserError, at the end, with what became of the jobs that failed or were stopped.
         """
         total = sum(job.experiment.steps for job in self._waiting)
         stream = sys.stdout if "ipykernel" in sys.modules else sys.stderr  # else a red box

@@ -16,7 +16,7 @@ from eval.identity import asset_hashes
 from eval.paths import ROOT
 from eval.spec import Experiment
 
-__all__ = ["is_dirty", "origin", "provenance"]
+__all__ = ["is_dirty", "now", "origin", "provenance"]
 
 _PACKAGES = (
     "torch",
@@ -38,7 +38,7 @@ def provenance(experiment: Experiment) -> dict[str, Any]:
 def origin() -> dict[str, Any]:
     """Return when, from which code, with which packages and on which machine."""
     return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": now(),
         "commit": _git("rev-parse", "HEAD"),
         "dirty": is_dirty(),
         "python": platform.python_version(),
@@ -47,8 +47,16 @@ def origin() -> dict[str, Any]:
     }
 
 
+def now() -> str:
+    """Return the time, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def is_dirty() -> bool | None:
-    """Whether tracked files differ from the commit; `results/` does not count. None outside git."""
+    """Whether files differ from the commit, or are new; None outside git.
+
+    `results/` and what git ignores do not count.
+    """
     status = _git("status", "--porcelain", "--", ".", ":(exclude)results")
     return None if status is None else bool(status)
 

@@ -27,7 +27,9 @@ from eval.suites import HEADLINE, LONG, suite
 __all__ = ["packages_of", "reproduce"]
 
 
-def reproduce(*, tier: Tier, everything: bool, names: Sequence[str] = ()) -> int:
+def reproduce(
+    *, tier: Tier, everything: bool, names: Sequence[str] = (), retry_failed: bool = False
+) -> int:
     """Do the main job: one seed of the arms that verdicts compare, or every seed of every arm.
 
     The headline suites, unless others are named. What is done already is skipped, so an
@@ -49,10 +51,10 @@ def reproduce(*, tier: Tier, everything: bool, names: Sequence[str] = ()) -> int
         print(f"fetching {wanted.name} ({wanted.size_bytes / 1e6:.0f} MB)", flush=True)
         fetch(wanted.name)
     for group in groups:
-        run_suites(group, seeds=seeds, title="the suites")
+        run_suites(group, seeds=seeds, title="the suites", retry_failed=retry_failed)
     print("executing the notebooks", flush=True)
     _execute(suites, tier, everything=everything, others=not names)
-    for line in yours(suites):
+    for line in yours([_done(s) for s in suites]):
         print(line)
     print(f"all committed results, as one page: {shown(html_of_committed())}")
     return 0
@@ -86,20 +88,31 @@ def _judged(each: Suite) -> Suite:
     return each.with_arms(judged) if judged else each
 
 
+def _done(each: Suite) -> Suite:
+    """Return the suite with the arms that were run, now or before."""
+    whole = suite(each.name, each.arms[0].tier)
+    ran = {r.experiment.arm for r in stored(OUT, whole, whole.seeds)}
+    now = {e.arm for e in each.arms}
+    return whole.with_arms([e.arm for e in whole.arms if e.arm in ran | now])
+
+
 def _execute(suites: Sequence[Suite], tier: Tier, *, everything: bool, others: bool) -> None:
     """Execute the notebooks that show these suites alone with what was run; the `others` without.
 
     A notebook that shows a suite besides would train it.
     """
-    (first,) = {s.seeds[0] for s in suites}  # what the notebooks share
-    ours: dict[str, Any] = {"arms": () if everything else JUDGED, "retrain": True}
-    ours["seeds"] = None if everything else [first]
+    seeds = {s.name: s.seeds[:1] for s in suites}
     for path in all_notebooks():
         named = suites_shown(path)
-        done = bool(named) and named <= {s.name for s in suites}
-        if done or others:
-            parameters = {"tier": tier, **(ours if done else {})}
-            print(f"  {shown(execute_with_known(path, OUT / 'notebooks', parameters))}", flush=True)
+        done = bool(named) and named <= set(seeds)
+        if not done and not others:
+            continue
+        parameters: dict[str, Any] = {"tier": tier}
+        if done:
+            (first,) = {seeds[name] for name in named}  # the suites of a notebook share it
+            parameters |= {"retrain": True, "arms": () if everything else JUDGED}
+            parameters |= {"seeds": None if everything else [*first]}
+        print(f"  {shown(execute_with_known(path, OUT / 'notebooks', parameters))}", flush=True)
 
 
 def _of_data(experiment: Experiment) -> set[str | None]:

@@ -10,7 +10,7 @@ import torch
 
 from eval.errors import UserError
 from eval.identity import run_key, trained_folder
-from eval.paths import OUT, RESULTS
+from eval.paths import OUT, RESULTS, shown
 from eval.pool import Job, Pool
 from eval.provenance import is_dirty
 from eval.record import Record, failed_path, load_record, load_records, record_path
@@ -18,7 +18,15 @@ from eval.spec import Experiment, Suite
 from eval.starts import is_trained, pretrained_sha256, pretraining
 from eval.tasks.of import prepare
 
-__all__ = ["job_folder", "plan", "run", "run_suite", "run_suites", "stored"]
+__all__ = [
+    "job_folder",
+    "plan",
+    "require_recorded",
+    "run",
+    "run_suite",
+    "run_suites",
+    "stored",
+]
 
 _AGAIN = OUT / "pretraining"
 """Store of the runs that were only needed for their trained models."""
@@ -64,27 +72,37 @@ def run_suite(
     Runs go side by side, one thread each on a CPU, one run at a time on a GPU. With `export` the
     trained models are kept in `out/models`. Returns the records of all arms and seeds asked for.
 
-    Raises: UserError if a run failed, once the others are done; KeyboardInterrupt once every run
-        under way has saved its checkpoint.
+    Raises: UserError if a run failed, once the others are done, or with `export`, at once, if one
+        is done and its model was not kept; KeyboardInterrupt once every run under way has saved
+        its checkpoint.
     """
     if store == RESULTS and is_dirty() is not False:
         raise UserError("--record needs a clean git checkout (results/ aside): commit first")
-    experiments = [suite.arm(name) for name in arms] if arms else list(suite.arms)
+    experiments = [suite.arm(name) for name in dict.fromkeys(arms)] if arms else list(suite.arms)
+    seeds = tuple(dict.fromkeys(seeds))
     jobs = plan(experiments, seeds, store, retry_failed=retry_failed)
     if export:
-        jobs = [replace(job, export=_export_folder(job)) for job in jobs]
+        _refuse_done(experiments, seeds, store)
+        jobs = [replace(job, export=_export_folder(job.experiment, job.seed)) for job in jobs]
     _carry_out(jobs, store, suite.name, workers=workers, tensorboard=tensorboard)
     return [_finished(store, e, seed) for e in experiments for seed in seeds]
 
 
-def run_suites(suites: Sequence[Suite], *, seeds: Mapping[str, Sequence[int]], title: str) -> None:
+def run_suites(
+    suites: Sequence[Suite],
+    *,
+    seeds: Mapping[str, Sequence[int]],
+    title: str,
+    retry_failed: bool = False,
+) -> None:
     """Train what `out/` lacks of several suites, side by side, begun in the order they are in.
 
     So no core waits for the last run of each suite. `seeds` are by the suites' names.
 
     Raises: as `run_suite`.
     """
-    _carry_out([job for s in suites for job in plan(s.arms, seeds[s.name], OUT)], OUT, title)
+    jobs = [plan(s.arms, seeds[s.name], OUT, retry_failed=retry_failed) for s in suites]
+    _carry_out([job for of_suite in jobs for job in of_suite], OUT, title)
     for each in suites:
         for experiment in each.arms:
             for seed in seeds[each.name]:
@@ -124,7 +142,7 @@ def _carry_out(
     lost = _pretrain(_pretraining(jobs), workers)
     if jobs := [job for job in jobs if _can_begin(job)]:
         if store == RESULTS:
-            _require_recorded(jobs)
+            require_recorded([(job.experiment, job.seed) for job in jobs])
         _prepare(jobs)
         Pool(jobs, store=store, workers=workers, tensorboard=tensorboard).run(title)
     if lost:
@@ -168,16 +186,16 @@ def _can_begin(job: Job) -> bool:
     return begins is None or is_trained(*begins)
 
 
-def _require_recorded(jobs: Sequence[Job]) -> None:
+def require_recorded(runs: Sequence[tuple[Experiment, int]]) -> None:
     """Check that recorded runs begin with the weights of records, where there are such.
 
     Raises: UserError if the cache holds others, such as those of code that was not committed.
     """
-    for job in jobs:
-        if (begins := pretraining(job.experiment, job.seed)) is None:
+    for experiment, seed in runs:
+        if (begins := pretraining(experiment, seed)) is None:
             continue
         path = record_path(RESULTS, *begins, run_key(*begins))
-        found = pretrained_sha256(job.experiment, job.seed)
+        found = pretrained_sha256(experiment, seed)
         if path.exists() and load_record(path).hashes["trained_weights"] != found:
             raise UserError(
                 f"the weights in {trained_folder(*begins)} are not those of {path}; delete the "
@@ -199,8 +217,23 @@ def job_folder(store: Path, experiment: Experiment, seed: int, key: str) -> Path
     return work / experiment.suite / f"{experiment.arm}-seed{seed}-{key}"
 
 
-def _export_folder(job: Job) -> Path:
-    return OUT / "models" / job.experiment.suite / f"{job.experiment.arm}-seed{job.seed}"
+def _export_folder(experiment: Experiment, seed: int) -> Path:
+    name = f"{experiment.tier}-{experiment.arm}-seed{seed}"
+    return OUT / "models" / experiment.suite / name
+
+
+def _refuse_done(experiments: Sequence[Experiment], seeds: Sequence[int], store: Path) -> None:
+    """Check that no run is done already without its model having been kept."""
+    paths = {
+        record_path(store, e, seed, run_key(e, seed)): _export_folder(e, seed)
+        for e in experiments
+        for seed in seeds
+    }
+    if lost := [shown(p) for p, folder in paths.items() if p.exists() and not folder.exists()]:
+        raise UserError(
+            f"--export keeps models of runs to come, and these are done: {', '.join(lost)}; delete "
+            "the records to train again"
+        )
 
 
 def _finished(store: Path, experiment: Experiment, seed: int) -> Record:

@@ -11,22 +11,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from eval.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from eval.errors import RunFailed
+from eval.errors import RunFailed, UserError
 from eval.optimization import make_optimizer, make_scheduler
+from eval.order import InOrder, batch_order
 from eval.processes import agree, num_processes, refuse_other_number, refuse_uneven
-from eval.seeding import seed_everything, stream
+from eval.seeding import seed_everything
 from eval.spec import Experiment
-from eval.tasks.task import Batch, Examples, Trainable
+from eval.tasks.task import Batch, Trainable
 from rltd_core import RandomLTD
 
-__all__ = ["Interrupted", "Journal", "TrainingRun", "batch_order", "order_hash"]
+__all__ = ["Interrupted", "Journal", "TrainingRun"]
 
 
 _TRAINING_PER_SAVING = 20
@@ -60,6 +60,8 @@ class TrainingRun:
     generators are seeded alike, so the masks of dropout and of timm's patch dropout repeat between
     them; random-LTD's draws do not.
 
+    With `commit` a checkpoint is continued only by the code that wrote it.
+
     Raises: UserError if the processes do not divide the sequences of a forward.
     """
 
@@ -75,6 +77,7 @@ class TrainingRun:
         should_stop: Callable[[], bool],
         checkpoint_every_s: float = 120.0,
         tensorboard: Path | None = None,
+        commit: str | None = None,
     ) -> None:
         refuse_uneven(experiment, num_processes())
         seed_everything(seed)
@@ -83,7 +86,7 @@ class TrainingRun:
         self._order = batch_order(len(task.examples), experiment.steps * experiment.batch, seed)
         self._task, self._folder = task, folder
         self._on_step, self._should_stop = on_step, should_stop
-        self._checkpoint_every_s = checkpoint_every_s
+        self._checkpoint_every_s, self._commit = checkpoint_every_s, commit
         self._accelerator = Accelerator(
             mixed_precision=experiment.precision,
             gradient_accumulation_steps=experiment.accumulation,
@@ -92,7 +95,8 @@ class TrainingRun:
             project_dir=tensorboard,
         )
         if tensorboard:
-            self._accelerator.init_trackers(f"{experiment.arm}-seed{seed}")
+            run = f"{experiment.suite}-{experiment.tier}-{experiment.arm}-seed{seed}"
+            self._accelerator.init_trackers(run)
         self._tracking = tensorboard is not None
         if experiment.checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -111,7 +115,8 @@ class TrainingRun:
         """Train to the end and return the model, with random-LTD detached.
 
         Raises: Interrupted if `should_stop` says so in any process; RunFailed if the loss is not
-            finite; UserError if the checkpoint is damaged, or not every process sees it.
+            finite; UserError if the checkpoint is damaged or of other code, or not every process
+            sees it.
         """
         try:
             self._train()
@@ -188,7 +193,7 @@ class TrainingRun:
         """Yield the remaining optimizer steps, each as the list of its forwards."""
         done = self.journal.step * self.experiment.batch
         loader = DataLoader(
-            _InOrder(self._task.examples, self._order, done),
+            InOrder(self._task.examples, self._order, done),
             batch_size=self.experiment.batch // self.experiment.accumulation,
             generator=torch.Generator(),  # else the loader draws from the global one
             **self._loading(),
@@ -238,9 +243,17 @@ class TrainingRun:
             return
         state = load_checkpoint(checkpoint, self._bare_model(), self._optimizer)
         refuse_other_number(state.get("processes"))
+        self._refuse_other_code(checkpoint, state.get("commit"))
         self.journal = Journal(**state["journal"])
         self.ltd.load_state_dict(state["ltd"])
         self._lr.load_state_dict(state["lr"])
+
+    def _refuse_other_code(self, checkpoint: Path, before: str | None) -> None:
+        if None not in {before, self._commit} and before != self._commit:
+            raise UserError(
+                f"the checkpoint {checkpoint} is of commit {before}, this is {self._commit}, and "
+                "the record could name only one: check that commit out, or remove the run's folder"
+            )
 
     def _save(self) -> None:
         state = {
@@ -248,6 +261,7 @@ class TrainingRun:
             "ltd": self.ltd.state_dict(),
             "lr": self._lr.state_dict(),
             "processes": num_processes(),
+            "commit": self._commit,
         }
         if self._accelerator.is_main_process:
             save_checkpoint(
@@ -264,34 +278,3 @@ class TrainingRun:
 
     def _bare_model(self) -> Any:
         return self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=True)
-
-
-class _InOrder(Dataset[Batch]):
-    """The examples in the order of training, from `done` samples on, read when they are needed."""
-
-    def __init__(self, examples: Examples, order: np.ndarray, done: int) -> None:
-        self._examples, self._order, self._done = examples, order, done
-
-    def __len__(self) -> int:
-        return len(self._order) - self._done
-
-    def __getitem__(self, number: int) -> Batch:
-        place = self._done + number
-        return self._examples.example(int(self._order[place]), place)
-
-
-def batch_order(num_windows: int, num_samples: int, seed: int) -> np.ndarray:
-    """Return the window of every training sample: one shuffled epoch after the other.
-
-    It depends on the seed and the data alone, so all arms of a seed see the same order, and a
-    shorter run sees its beginning.
-    """
-    generator = stream("batches", seed)
-    epochs = -(-num_samples // num_windows)
-    order = np.concatenate([generator.permutation(num_windows) for _ in range(epochs)])
-    return order[:num_samples].astype(np.int64, copy=False)
-
-
-def order_hash(num_examples: int, seed: int) -> str:
-    """Return the hash of the first epoch's order, which the arms of a seed must share."""
-    return hashlib.sha256(batch_order(num_examples, num_examples, seed).tobytes()).hexdigest()

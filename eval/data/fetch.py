@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -83,8 +83,7 @@ def publish(folder: Path) -> Iterator[Path]:
         sizes = {p.name: p.stat().st_size for p in sorted(partial.iterdir()) if p.is_file()}
         (partial / "manifest.json").write_text(json.dumps({"sizes": sizes}, indent=1))
         partial.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        _put(partial, folder)
     except PermissionError as error:
         raise UserError(
             f"may not write to {folder.parent}; make it writable, or move the cache "
@@ -100,6 +99,23 @@ def publish(folder: Path) -> Iterator[Path]:
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put(partial: Path, folder: Path) -> None:
+    """Rename a folder; one that lies there gives way, and goes once the new one has its place."""
+    old = []
+    while True:
+        try:
+            partial.rename(folder)
+            break
+        except OSError as error:  # another process may have been quicker
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+        old.append(partial.with_name(f"{partial.name}-old{len(old)}"))
+        with suppress(FileNotFoundError):
+            folder.rename(old[-1])
+    for each in old:
+        shutil.rmtree(each, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from eval.errors import UserError
 
-__all__ = ["COLUMNS", "GLUE", "GlueTask", "glue_task"]
+__all__ = ["GLUE", "GlueTask", "glue_task"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,8 +25,7 @@ class GlueTask:
     metrics: tuple[str, ...]
     """The official ones; the first is what the paper's average takes."""
     train_rows: int
-    """Published numbers of rows."""
-    validation_rows: tuple[int, ...]
+    """Published number of rows."""
     validation: tuple[str, ...] = ("validation",)
     """Splits that are reported; MNLI has two."""
 
@@ -43,7 +42,6 @@ GLUE: dict[str, GlueTask] = {
             classes=3,
             metrics=("accuracy",),
             train_rows=392_702,
-            validation_rows=(9_815, 9_832),
             validation=("validation_matched", "validation_mismatched"),
         ),
         GlueTask(
@@ -54,7 +52,6 @@ GLUE: dict[str, GlueTask] = {
             classes=2,
             metrics=("accuracy", "f1"),
             train_rows=363_846,
-            validation_rows=(40_430,),
         ),
         GlueTask(
             name="qnli",
@@ -64,7 +61,6 @@ GLUE: dict[str, GlueTask] = {
             classes=2,
             metrics=("accuracy",),
             train_rows=104_743,
-            validation_rows=(5_463,),
         ),
         GlueTask(
             name="sst2",
@@ -74,7 +70,6 @@ GLUE: dict[str, GlueTask] = {
             classes=2,
             metrics=("accuracy",),
             train_rows=67_349,
-            validation_rows=(872,),
         ),
         GlueTask(
             name="cola",
@@ -84,7 +79,6 @@ GLUE: dict[str, GlueTask] = {
             classes=2,
             metrics=("matthews_correlation",),
             train_rows=8_551,
-            validation_rows=(1_043,),
         ),
         GlueTask(
             name="stsb",
@@ -94,7 +88,6 @@ GLUE: dict[str, GlueTask] = {
             classes=1,
             metrics=("spearman", "pearson"),
             train_rows=5_749,
-            validation_rows=(1_500,),
         ),
         GlueTask(
             name="mrpc",
@@ -104,7 +97,6 @@ GLUE: dict[str, GlueTask] = {
             classes=2,
             metrics=("accuracy", "f1"),
             train_rows=3_668,
-            validation_rows=(408,),
         ),
         GlueTask(
             name="rte",
@@ -114,7 +106,6 @@ GLUE: dict[str, GlueTask] = {
             classes=2,
             metrics=("accuracy",),
             train_rows=2_490,
-            validation_rows=(277,),
         ),
         # Not of GLUE: MNLI's kind of pairs, for the source that has no other ones.
         GlueTask(
@@ -125,16 +116,10 @@ GLUE: dict[str, GlueTask] = {
             classes=3,
             metrics=("accuracy",),
             train_rows=99_890,
-            validation_rows=(9_824,),
             validation=("test",),
         ),
     )
 }
-COLUMNS = (
-    *("mnli/validation_matched", "mnli/validation_mismatched", "qqp", "qnli", "sst2", "cola"),
-    *("stsb", "mrpc", "rte"),
-)
-"""The nine columns whose mean is the GLUE score of the paper."""
 
 
 def glue_task(name: str) -> GlueTask:

@@ -180,7 +180,8 @@ def _glue(parts: Sequence[Part], to: Path) -> dict[str, str]:
         return {}
     (to / "glue.md").write_text(glue_page(glue))
     for here in glue_groups(glue):
-        save(plot_glue(here), to / figure_name(here), glue_data(here))
+        if len(data := glue_data(here)):
+            save(plot_glue(here), to / figure_name(here), data)
     return {"glue": glue_headline(glue)}
 
 

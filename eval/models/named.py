@@ -204,6 +204,12 @@ def from_hub(repository: str, revision: str | None) -> Path:
 
 
 def weights_sha256(name: str, source: str) -> str:
-    """Return the sha256 of the model's weights file, for the record and the run's key."""
-    files = sorted(weights_folder(name, source).glob("*.safetensors"))
+    """Return the sha256 of the model's weights file, for the record and the run's key.
+
+    Raises: UserError if the folder has no such file.
+    """
+    folder = weights_folder(name, source)
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UserError(f"{folder} has no *.safetensors; save the model with save_pretrained")
     return "+".join(sha256_of(file) for file in files)

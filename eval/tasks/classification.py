@@ -17,12 +17,12 @@ from torch.nn.functional import cross_entropy, mse_loss
 from eval.data.glue import Labelled, load_labelled
 from eval.data.glue_tasks import glue_task
 from eval.errors import RunFailed
+from eval.order import order_hash
 from eval.record import Measurement
 from eval.spec import Experiment
 from eval.starts import tokenizer_of
 from eval.tasks.glue_metrics import measure_predictions
 from eval.tasks.task import Batch, Findings
-from eval.train import order_hash
 
 __all__ = ["ClassificationTask", "Encoded"]
 

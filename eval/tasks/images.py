@@ -20,10 +20,10 @@ from eval.data.pictures import Pictures
 from eval.errors import RunFailed
 from eval.models.vision import save_vit
 from eval.models.vits import image_size
+from eval.order import order_hash
 from eval.record import Measurement
 from eval.spec import Experiment
 from eval.tasks.task import Batch, Findings
-from eval.train import order_hash
 
 __all__ = ["AugmentedExamples", "ImageTask"]
 

@@ -16,13 +16,13 @@ import torch
 from eval.data.task_root import task_root
 from eval.data.windows import Windows, corpus_windows
 from eval.errors import RunFailed, UserError
+from eval.order import order_hash
 from eval.record import Measurement
 from eval.spec import Experiment
 from eval.starts import tokenizer_of
 from eval.tasks.perplexity import WindowScores, score_windows, token_bytes
 from eval.tasks.task import Batch, Findings
 from eval.tasks.zero_shot import ZeroShot, zero_shot
-from eval.train import order_hash
 
 __all__ = ["TASK_SOURCES", "LanguageTask", "WindowExamples", "prepare"]
 

@@ -16,13 +16,13 @@ from torch.nn.functional import cross_entropy
 
 from eval.data.windows import Windows, corpus_windows
 from eval.errors import RunFailed
+from eval.order import order_hash
 from eval.record import Measurement
 from eval.seeding import stream
 from eval.spec import Experiment
 from eval.starts import tokenizer_of
 from eval.tasks.masking import IGNORED, Masking
 from eval.tasks.task import Batch, Findings
-from eval.train import order_hash
 
 __all__ = ["MaskedTask", "MaskedWindows"]
 

@@ -18,7 +18,7 @@ from eval.models.vits import vit_identity
 
 _PLACES = (
     *("eval.runner", "eval.pool", "eval.commands", "eval.status", "eval.doctor"),
-    "eval.model_eval.command",
+    *("eval.model_eval.command", "eval.reproduce", "eval.evidence.html_report"),
 )
 
 

@@ -101,6 +101,7 @@ def training(
     crash_after: int | None = None,
     checkpoint_every_s: float = 120.0,
     dropout: float = 0.0,
+    commit: str | None = None,
 ) -> TrainingRun:
     """Make a run that is asked to stop before a step, or crashes after one, or goes to its end."""
 
@@ -120,6 +121,7 @@ def training(
         on_step=crash,
         should_stop=lambda: run.journal.step == stop_before,
         checkpoint_every_s=checkpoint_every_s,
+        commit=commit,
     )
     return run
 

@@ -115,6 +115,15 @@ def test_a_run_that_other_processes_began_is_refused(
         training(arm(), tmp_path / "run")()
 
 
+def test_a_recorded_run_is_continued_by_the_code_that_began_it(tmp_path: Path) -> None:
+    straight = result(training(arm(), tmp_path / "straight"))
+    with pytest.raises(Interrupted):
+        training(arm(), tmp_path / "run", stop_before=2, commit="a1")()
+    with pytest.raises(UserError, match="is of commit a1, this is b2"):
+        training(arm(), tmp_path / "run", commit="b2")()
+    assert_same(result(training(arm(), tmp_path / "run", commit="a1")), straight)
+
+
 @pytest.mark.parametrize("kept_from", ["other", "same"])
 def test_without_the_state_of_its_generators_a_run_with_dropout_would_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_from: str

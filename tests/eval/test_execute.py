@@ -16,10 +16,11 @@ from eval.errors import RunFailed, UserError
 from eval.execute import execute
 from eval.identity import run_key
 from eval.models.named import load_causal_model, load_tokenizer
+from eval.order import batch_order
 from eval.record import Record, load_records
 from eval.spec import Experiment
 from eval.tasks.perplexity import WindowScores, score_windows
-from eval.train import Interrupted, batch_order
+from eval.train import Interrupted
 from rltd_core import KeptLength, RandomLTD
 from tests.eval.experiments import (
     ARMS,

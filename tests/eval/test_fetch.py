@@ -263,6 +263,36 @@ def test_an_interrupted_publication_leaves_what_was_published_before(tmp_path: P
     assert contents(tmp_path) == before
 
 
+def test_of_two_that_publish_at_once_the_last_one_stays_and_nothing_is_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    with publish(folder) as partial:
+        (partial / "file").write_text("slower")
+        with publish(folder) as other:
+            (other / "file").write_text("quicker")
+    assert contents(folder)["file"] == b"slower"
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_lies_there_is_whole_until_the_new_one_has_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    with publish(folder) as partial:
+        (partial / "file").write_text("old")
+    removed: list[str] = []
+    rmtree = shutil.rmtree
+
+    def watched(path: Path, **options: bool) -> None:
+        if path.exists():
+            removed.append((folder / "file").read_text())
+        rmtree(path, **options)
+
+    monkeypatch.setattr("eval.data.fetch.shutil.rmtree", watched)
+    with publish(folder) as partial:
+        (partial / "file").write_text("new")
+    assert removed == ["new"]
+
+
 def test_nothing_is_at_its_place_before_it_is_complete(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     with publish(folder) as partial:

@@ -24,6 +24,7 @@ from eval.execute import execute
 from eval.paths import ROOT
 from eval.processes import agree, from_main, is_main, num_processes, refuse_uneven
 from eval.record import Record, load_records
+from eval.spec import Experiment
 from eval.worker import DONE, FAILED, INTERRUPTED
 from tests.eval.experiments import arm, curve_rows, whole_run
 
@@ -211,6 +212,12 @@ def test_processes_that_cannot_share_a_forward_are_refused(ranks: list[dict[str,
         refuse_uneven(replace(arm(), accumulation=2), 4)
 
 
+def refuse(runs: list[tuple[Experiment, int]]) -> None:
+    """Refuse to record, as of weights that are no record's."""
+    assert runs == [(arm("shortened_baseline"), 0)]
+    raise UserError("begins with other weights")
+
+
 @pytest.mark.usefixtures("smoke")
 def test_one_process_prepares_runs_and_is_alone_at_its_run(
     out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -223,6 +230,10 @@ def test_one_process_prepares_runs_and_is_alone_at_its_run(
     assert not out.exists()
     assert launched.main([*words, "--record"]) == FAILED
     assert "--record needs a clean git checkout" in capsys.readouterr().err
+    monkeypatch.setattr(launched, "is_dirty", lambda: False)
+    monkeypatch.setattr(launched, "require_recorded", refuse)
+    assert launched.main([*words, "--record"]) == FAILED
+    assert "begins with other weights" in capsys.readouterr().err
     (job,) = runner.plan([arm("shortened_baseline")], [0], out)
     with launched._alone_at(job.folder):
         assert launched.main(words) == FAILED

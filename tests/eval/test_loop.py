@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState
 
 from eval.errors import RunFailed
 from eval.models.named import load_causal_model
-from eval.train import batch_order
+from eval.order import batch_order
 from rltd_core import KeptLength
 from tests.eval.experiments import (
     ARMS,

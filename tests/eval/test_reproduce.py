@@ -16,6 +16,7 @@ from eval.record import load_records
 from eval.reproduce import packages_of
 from eval.spec import Suite
 from eval.suites import HEADLINE, LONG, suite
+from tests.evidence.synthetic import make_record
 
 READS = {
     "gpt_pretrain": {"wikitext-2-raw", "zero-shot-tasks"},
@@ -58,14 +59,19 @@ class Asked:
     """The suites that ran side by side."""
     parameters: dict[str, dict[str, Any]]
     """Notebook -> its parameters."""
+    retried: set[bool]
+    """Whether runs that failed were to be run again."""
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """Watch the main job, which then neither fetches nor trains."""
-    found = Asked({}, [], {})
+    found = Asked({}, [], {}, set())
 
-    def run_suites(suites: list[Suite], *, seeds: dict[str, tuple[int, ...]], title: str) -> None:
+    def run_suites(
+        suites: list[Suite], *, seeds: dict[str, tuple[int, ...]], title: str, retry_failed: bool
+    ) -> None:
+        found.retried.add(retry_failed)
         found.together.append([declared.name for declared in suites])
         for declared in suites:
             found.runs[declared.name] = tuple(e.arm for e in declared.arms), seeds[declared.name]
@@ -109,6 +115,32 @@ def test_named_suites_run_alone_after_what_they_begin_with(asked: Asked) -> None
     assert asked.parameters == {}  # notebook 10 would train gpt_pretrain, too
     reproduce.reproduce(tier="cpu", everything=False, names=["gpt_finetune", "gpt_pretrain"])
     assert list(asked.parameters) == ["10_gpt"]
+
+
+def test_a_pilot_can_be_named_though_its_pretraining_has_another_seed(asked: Asked) -> None:
+    reproduce.reproduce(tier="cpu", everything=False, names=["vit_finetune_pilot"])
+    assert asked.runs["vit_finetune_pilot"][1] == (100,)
+    assert asked.parameters == {}
+
+
+def test_the_report_of_yours_holds_the_arms_that_you_ran_before(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Suite] = []
+    control = suite("gpt_pretrain").arm("lr_control")
+    before = [make_record(control, 0, 1.0)]
+    monkeypatch.setattr(
+        reproduce, "stored", lambda store, s, seeds: [] if store == RESULTS else before
+    )
+    monkeypatch.setattr(reproduce, "yours", lambda suites: told.extend(suites) or [])
+    reproduce.reproduce(tier="cpu", everything=False, names=["gpt_pretrain"])
+    arms = [e.arm for e in told[0].arms]
+    assert arms == ["baseline", "random_ltd", "shortened_baseline", "lr_control"]
+
+
+def test_what_failed_before_is_run_again_if_asked(asked: Asked) -> None:
+    reproduce.reproduce(tier="smoke", everything=False, retry_failed=True)
+    assert asked.retried == {True}
 
 
 def test_at_the_smoke_tier_it_runs_the_long_ones_too(asked: Asked) -> None:

@@ -17,6 +17,8 @@ from eval.record import load_records
 from eval.runner import plan, run, run_suite, run_suites, stored
 from eval.spec import Suite
 from eval.suites import suite
+from eval.train import Journal
+from eval.worker import _Reporter
 from tests.eval.experiments import ARMS, arm, smoke_optimization, whole_run
 
 DIVERGING = replace(arm("baseline"), arm="diverging", optimization=smoke_optimization(peak_lr=1e30))
@@ -100,6 +102,14 @@ def test_a_failed_run_is_not_run_again_unless_asked(ran: Ran) -> None:
         run_suite(ran.suite, seeds=[0], store=ran.out)
     assert "--retry-failed runs it again" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_is_named_twice_is_done_once(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[list[Job]] = []
+    monkeypatch.setattr(runner, "_carry_out", lambda jobs, *_, **__: begun.append(jobs))
+    monkeypatch.setattr(runner, "_finished", lambda *run: run)
+    run_suite(with_arms(arm()), seeds=[0, 0, 1], arms=["random_ltd", "random_ltd"], store=out)
+    assert [job.seed for job in begun[0]] == [0, 1]
 
 
 def test_some_arms_of_a_suite_can_be_named(ran: Ran) -> None:
@@ -207,11 +217,18 @@ def test_a_run_has_one_thread_however_many_go_beside_it(
         assert environment["OMP_NUM_THREADS"] == "1"
 
 
-def test_a_half_written_progress_does_not_exist(tmp_path: Path) -> None:
+def test_a_progress_that_is_being_written_leaves_the_one_before_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = Job(arm(), 0, tmp_path)
     assert job.progress() == (0, None)
-    (tmp_path / "progress.tmp").write_text('{"st')
-    assert job.progress() == (0, None)
+    report = _Reporter(tmp_path / "progress.json", steps=1)
+    report(Journal(step=3, curve=[{"train_loss": 1.5}]))
+    assert job.progress() == (3, 1.5)
+    monkeypatch.setattr("os.replace", lambda *paths: pytest.fail("the moment before"))
+    with pytest.raises(pytest.fail.Exception):
+        report(Journal(step=4, curve=[{"train_loss": 1.25}]))
+    assert job.progress() == (3, 1.5)
 
 
 def test_several_suites_share_one_pool_in_the_order_they_are_in(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from eval import runner
 from eval.data.windows import corpus_windows
+from eval.errors import UserError
 from eval.execute import execute
 from eval.identity import run_key
 from eval.models.decoders import SCRATCH
@@ -188,10 +190,16 @@ def test_a_suite_keeps_its_models_in_out_if_asked(
     monkeypatch.setattr(runner, "Pool", InThisProcess)
     run_suite(with_arms(ARMS["baseline"]), seeds=[0, 1], store=out, export=export)
     names = {p.parent.name for p in (out / "models").rglob("model.safetensors")}
-    assert names == ({"baseline-seed0", "baseline-seed1"} if export else set())
+    assert names == ({"smoke-baseline-seed0", "smoke-baseline-seed1"} if export else set())
     for name in names:
         AutoModelForCausalLM.from_pretrained(out / "models" / "gpt_finetune" / name)
     assert len(load_records(out, "gpt_finetune")) == 2
+    again = partial(run_suite, with_arms(ARMS["baseline"]), seeds=[0, 1], store=out, export=True)
+    if export:
+        assert len(again()) == 2
+    else:
+        with pytest.raises(UserError, match=r"these are done: .*baseline-seed1"):
+            again()
 
 
 def test_runs_find_tokenizer_and_tokens_prepared(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from eval.order import batch_order
 from eval.seeding import seed_everything, stream
-from eval.train import batch_order
 
 NUM_WINDOWS = 23
 

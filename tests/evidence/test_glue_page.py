@@ -204,7 +204,7 @@ def test_the_page_names_missing_runs_before_any_table(parts: list[Part]) -> None
         assert page.index("no finished run") < page.index("| task")
 
 
-def test_tasks_under_way_show_what_there_is(parts: list[Part]) -> None:
+def test_tasks_under_way_show_what_there_is(parts: list[Part], tmp_path: Path) -> None:
     rte = parts[-1]
 
     def only(*arms: str) -> Part:
@@ -220,6 +220,11 @@ def test_tasks_under_way_show_what_there_is(parts: list[Part]) -> None:
     lost = make_failed(rte.suite.arm("random_ltd"), 0)
     with_failed = dataclasses.replace(lone[0], records=(*lone[0].records, lost))
     assert "NA" not in glue_markdown([with_failed]).replace("NAT", "")
+    write_store(tmp_path / "store", lone[0].records)
+    (tmp_path / "README.md").write_text("")
+    build(tmp_path / "store", tmp_path / "summary", tmp_path / "README.md")
+    assert "glue-cpu.svg" not in (tmp_path / "summary" / "glue.md").read_text()
+    assert not (tmp_path / "summary" / "glue-cpu.svg").exists()
 
 
 def test_every_limit_is_told_once_with_its_tasks(parts: list[Part]) -> None:

@@ -16,6 +16,7 @@ from eval.evidence.glue.differences import (
     Average,
     family_of,
     glue_average,
+    glue_data,
     label_of,
     point_differences,
 )
@@ -59,7 +60,8 @@ def glue_page(parts: Sequence[Part]) -> str:
     lines = ["# GLUE, task by task\n"]
     for here in glue_groups(parts):
         lines += [f"## {_TITLES[family_of(here[0])]}, tier {here[0].tier}\n", glue_markdown(here)]
-        lines += [f"![Paired differences by task]({figure_name(here)}.svg)\n"]
+        if len(glue_data(here)):
+            lines += [f"![Paired differences by task]({figure_name(here)}.svg)\n"]
     return "\n".join([*lines, "## Beside the paper\n", beside_paper()])
 
 
