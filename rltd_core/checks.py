@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from rltd_core.forward import Forwards
 from rltd_core.schedule import KeptLength
-from rltd_core.stack import Stack, fixed_length
+from rltd_core.stack import Stack, fixed_length, whole
 
 __all__ = [
     "check_arguments",
     "real_tokens",
+    "refuse_other_positions",
     "refuse_other_shape",
     "refuse_second_attachment",
     "refuse_short_schedule",
@@ -27,13 +28,12 @@ def check_arguments(model: object, schedule: object, policy: object, protected: 
     for value, wanted, what in (
         (model, nn.Module, "model must be a torch.nn.Module"),
         (schedule, KeptLength, "schedule must be a KeptLength"),
-        (protected, int, "protected must be a number of tokens (int)"),
     ):
         if not isinstance(value, wanted):
             raise TypeError(f"{what}, got {value!r:.80}")
     if not callable(policy):
         raise TypeError(f"policy must be a function, see rltd_core.policies; got {policy!r}")
-    if isinstance(protected, int) and protected < 0:
+    if whole(protected, "protected must be a number of tokens") < 0:
         raise ValueError(f"protected must not be negative, got {protected}")
 
 
@@ -69,6 +69,17 @@ def refuse_other_shape(
         )
 
 
+def refuse_other_positions(kept_LBK: Tensor, length: int, policy: Callable[..., Tensor]) -> None:
+    """Refuse positions outside the sequence, which lie in another sample, or not ascending."""
+    inside = (kept_LBK >= 0) & (kept_LBK < length)
+    if not bool(inside.all() & (kept_LBK.diff(dim=-1) > 0).all()):
+        name = getattr(policy, "__name__", repr(policy))
+        raise ValueError(
+            f"the policy {name} returned positions that do not ascend within 0..{length - 1} in "
+            "every layer and sample"
+        )
+
+
 def refuse_second_attachment(owner: nn.Module) -> None:
     """Refuse a model that already drops, one that was copied while attached included."""
     for hook in owner._forward_pre_hooks.values():
@@ -80,10 +91,11 @@ def refuse_second_attachment(owner: nn.Module) -> None:
             )
 
 
-def refuse_without_mask(owner: nn.Module) -> None:
+def refuse_without_mask(stack: Stack) -> None:
     """Refuse padding-aware sampling for a model that is told of no padding."""
-    if "attention_mask" not in inspect.signature(owner.forward).parameters:
+    mask, family, owner = stack.family.mask, stack.family.name, type(stack.owner).__name__
+    if mask not in inspect.signature(stack.owner.forward).parameters:
         raise ValueError(
-            f"padding_aware reads the attention_mask that {type(owner).__name__} is called with, "
-            "but it takes none; leave it out"
+            f"padding_aware reads the {mask} that {owner} is called with, but it takes none; leave "
+            f"padding_aware out, or name the argument as `mask` of the family {family!r}"
         )

@@ -17,16 +17,23 @@ class Family:
 
     name: str
     owner: str
-    """Class whose call is a forward of all layers and is handed the 2-D attention mask."""
+    """Class whose call is a forward of all layers, each once, and is handed the 2-D mask."""
     layers: str
-    """Path, from the owner, of the layer list."""
+    """Path, from the owner, of the layer list. The first argument of a layer, and what it
+    returns alone or first in a tuple, are hidden states (batch, tokens, width)."""
     token_axes: Mapping[str, tuple[int, ...]]
-    """Layer argument -> its token axes, counted from the end; empty for none."""
+    """Layer argument -> its token axes, counted from the end; empty for none. The first axis of
+    what is cut must be the batch or 1: a 2-D mask is (batch, tokens)."""
     unbatched: frozenset[str] = frozenset()
-    """Masks that may come without their leading axes, as (S, S) or (heads, S, S)."""
+    """Masks that may come without their leading axes, as (S, S) or (heads, S, S); the layer is
+    handed four, (batch, heads or 1, K, K)."""
     withheld: frozenset[str] = frozenset()
     """Layer arguments that a dropping layer receives as None: they describe the full sequence
     and the layer computes the same without them (packed positions without a mask are refused)."""
+    mask: str = "attention_mask"
+    """The owner's argument that marks real tokens, for padding-aware draws."""
+    cache: str = "past_key_values"
+    """The owner's argument that hands it a cache; it runs the plain model then."""
     refused: frozenset[str] = field(
         default=frozenset({"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"})
     )

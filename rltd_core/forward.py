@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rltd_core.stack import Stack
 from rltd_core.surgery import by_name, hidden_states
 
 __all__ = ["Forwards", "TrainingForward", "draw_generator", "in_backward"]
@@ -41,6 +42,8 @@ class TrainingForward:
     effective_tokens: int = 0
     begun: bool = False
     """Whether the first layer has been reached."""
+    passed: bool = False
+    """Whether the last layer has returned."""
     ended: bool = False
     """Whether the forward came to its end without an error."""
     recomputed: bool = False
@@ -62,9 +65,9 @@ class TrainingForward:
         if in_backward() and (other or (self.ambiguous and name == _MODEL)):
             raise RuntimeError(
                 "activation checkpointing recomputes a layer after a newer forward has begun (or "
-                "from an input that was moved, or within a part of the model that is checkpointed "
-                "as a whole), so its draw is gone; call backward() before the next training "
-                "forward, and checkpoint single layers or the model"
+                "from an input that was moved, or cast by FSDP or a hook, or within a part of the "
+                "model that is checkpointed as a whole), so its draw is gone; call backward() "
+                "before the next training forward, and checkpoint single layers or the model"
             )
 
 
@@ -79,15 +82,15 @@ class Forwards:
 
     def __init__(
         self,
-        owner: nn.Module,
-        layers: nn.ModuleList | nn.Sequential,
+        stack: Stack,
         *,
         begin: Callable[[TrainingForward, Tensor], None],
         end: Callable[[TrainingForward], None],
     ) -> None:
         self.count = 0
         self.current: TrainingForward | None = None
-        self._owner = owner
+        owner, layers = stack.owner, stack.layers
+        self._owner, self._family = owner, stack.family
         self._begin, self._end = begin, end
         self._cached = self._called = False
         self._plain_inputs: dict[str | int, int] = {}
@@ -162,7 +165,7 @@ class Forwards:
             )
         named = by_name(owner, args, kwargs)
         self._called = True
-        self._cached = named.get("past_key_values") is not None
+        self._cached = named.get(self._family.cache) is not None
         source = next((v for v in named.values() if isinstance(v, Tensor)), None)
         if self._plain():
             if source is not None:
@@ -174,7 +177,7 @@ class Forwards:
         if in_backward() and self.current is not None:
             self._recompute(self.current, source)
         else:
-            self._start(source, named.get("attention_mask"))
+            self._start(source, named.get(self._family.mask))
 
     def _start(self, source: Tensor | None, attention_mask: Tensor | None) -> TrainingForward:
         before, self.count = self.current, self.count + 1
@@ -201,10 +204,8 @@ class Forwards:
         if self._plain():
             return
         hidden_BSD = hidden_states(layer, args, kwargs)
-        # The first layer runs once a forward, so that after Ctrl-C, too, a new one is seen.
-        anew = not self._called or (self.current is not None and self.current.begun)
-        if anew and not in_backward():
-            self._start(None, None).by_part = True
+        if not in_backward():
+            self._find_start()
         forward = self.current
         if forward is None or forward.begun:
             return
@@ -215,15 +216,39 @@ class Forwards:
         if forward.kept_LBK is not None:
             self._steps_since_drop = 0
 
-    def _on_return(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def _find_start(self) -> None:
+        """Start a forward where the first layer runs and none has been started for it."""
+        # The first layer runs once a forward, so that after Ctrl-C, too, a new one is seen.
+        forward = self.current if self._called else None
+        if forward is not None and forward.passed and not forward.by_part:
+            raise RuntimeError(
+                f"{type(self._owner).__name__} runs its layers more than once in a call, and "
+                "random-LTD counts and draws once: layers that a model shares cannot drop tokens"
+            )
+        if not self._called or (forward is not None and forward.begun):
+            self._start(None, None).by_part = True
+
+    def _on_return(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         forward = self.current
-        if not self._plain() and forward is not None and not forward.ended:
+        if self._plain() or forward is None:
+            return None
+        if not forward.ended:
             forward.ended = True
             self._end(forward)
+        return None if forward.kept_LBK is None else self._without_cache(output)
+
+    def _without_cache(self, output: Any) -> Any:
+        """Return a model's output without the cache that dropping layers wrote nothing into."""
+        cache = self._family.cache
+        if not isinstance(output, dict) or output.get(cache) is None:
+            return output
+        return type(output)(**{name: v for name, v in output.items() if name != cache})
 
     def _on_last_layer(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if self.current is not None and self.current.by_part:
-            self._on_return(self._owner, args, output)
+        if self.current is not None:
+            self.current.passed = True
+            if self.current.by_part:
+                self._on_return(self._owner, args, output)
 
     def _on_exit(self, owner: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         self._cached = self._called = False

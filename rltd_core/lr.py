@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -88,7 +89,8 @@ class LayerTokenLR(ClockLR):
     """Decay on the tokens that layers really processed, so that warmup and decay wait for them.
 
     `warmup` and `total` are optimizer steps of the planned run, converted to layer tokens by the
-    schedule's exact sums at the planned global `batch` and `length`; or give
+    schedule's exact sums at the planned `length` and `batch`: all sequences of an optimizer step,
+    over all ranks and accumulated forwards; or give
     `warmup_layer_tokens` and `total_layer_tokens` outright. With nothing dropped this is the
     ordinary step-indexed schedule, to the last bit.
 
@@ -98,6 +100,7 @@ class LayerTokenLR(ClockLR):
 
     Paper: section 3; the authors' form is 3.2.
     Deviation: without `authors_form`, warmup and total are the planned steps' own sums.
+    Warns if the first step had several times the tokens that were planned for one.
     Raises: ValueError if neither or both forms are given, `authors_form` without planned steps,
         and what `ClockLR` and `authors_total` raise.
     """
@@ -141,6 +144,7 @@ class LayerTokenLR(ClockLR):
             minimum=minimum,
         )
         self._ltd = ltd
+        self._planned_tokens = None if batch is None or length is None else batch * length
 
     def step(self, epoch: int | None = None) -> None:
         """Read the clock and set the rates; after `ltd.step()`, which moves the clock.
@@ -150,7 +154,19 @@ class LayerTokenLR(ClockLR):
         ltd = getattr(self, "_ltd", None)  # the constructor steps once before it is set
         if ltd is not None and ltd.pending_layer_tokens:
             raise RuntimeError("call ltd.step() before lr.step(): the clock has not moved")
+        if ltd is not None and ltd.steps == 1:
+            self._tell_other_batch(ltd.tokens)
         super().step(epoch)
+
+    def _tell_other_batch(self, tokens: int) -> None:
+        planned = self._planned_tokens
+        if planned and tokens > planned and tokens % planned == 0:
+            warnings.warn(
+                f"the first step had {tokens:,} tokens, {tokens // planned} times the planned "
+                f"{planned:,} (batch x length): the rate would decay that much too early; `batch` "
+                "counts all sequences of an optimizer step, over ranks and accumulated forwards",
+                stacklevel=3,
+            )
 
 
 def _planned_sums(
@@ -165,4 +181,10 @@ def _authors_form(
 ) -> tuple[int, int]:
     at_full_length = ltd.cost.num_layers * warmup * batch * length
     predicted = ltd.cost.authors_total(ltd.schedule, num_steps=total, batch=batch, length=length)
+    if 2 * at_full_length > predicted:
+        raise ValueError(
+            f"warmup={warmup} of total={total} steps is too long for the authors' form: at full "
+            f"length it takes {at_full_length:,} of the {predicted:,} layer tokens predicted, and "
+            "the decay ends as many before these"
+        )
     return at_full_length, predicted - at_full_length

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rltd_core.checks import (
     check_arguments,
     real_tokens,
+    refuse_other_positions,
     refuse_other_shape,
     refuse_second_attachment,
     refuse_short_schedule,
@@ -87,20 +88,21 @@ class RandomLTD:
         self.pending_tokens = self.pending_layer_tokens = self.pending_effective_tokens = 0
         self._attached = True
         self._forwards_since_step = 0
-        self._told_uncounted = False
+        self._told_uncounted = self._looked_at_positions = False
+        self._device: torch.device | None = None
         self._stack = find_stack(model)
         owner, all_layers = self._stack.owner, self._stack.layers
         refuse_second_attachment(owner)
         refuse_short_schedule(schedule, self._stack)
         if padding_aware:
-            refuse_without_mask(owner)
+            refuse_without_mask(self._stack)
         self.layers = dropping_layers(len(all_layers), layers)
         self.cost: TransformerCost = transformer_cost(model, self._stack, len(self.layers))
         self._policy = policy
-        self._protected = protected
+        self._protected = operator.index(protected)
         self._padding_aware = padding_aware
         self._group = process_group
-        self._forwards = Forwards(owner, all_layers, begin=self._begin, end=self._end)
+        self._forwards = Forwards(self._stack, begin=self._begin, end=self._end)
         self._dropping = [
             DroppingLayer(
                 all_layers[index], self._stack.family, partial(self._forwards.kept_BK, ordinal)
@@ -155,7 +157,8 @@ class RandomLTD:
         """Commit the forwards since the last step, over all ranks, and advance the schedule."""
         counts = [getattr(self, f"pending_{name}") for name in _COUNTED]
         if _distributed():
-            device = next(self._stack.owner.parameters()).device
+            # Where the hidden states are: FSDP may keep the parameters on the CPU.
+            device = self._device or next(self._stack.owner.parameters()).device
             total = torch.tensor(counts, dtype=torch.int64, device=device)
             dist.all_reduce(total, group=self._group)
             counts = total.tolist()
@@ -225,6 +228,7 @@ class RandomLTD:
 
     def _begin(self, forward: TrainingForward, hidden_BSD: Tensor) -> None:
         batch, length = forward.shape
+        self._device = hidden_BSD.device
         if length > self.schedule.full:
             raise ValueError(
                 f"this batch is {length} tokens long, but the schedule is full at "
@@ -232,7 +236,7 @@ class RandomLTD:
             )
         if self._padding_aware and forward.by_part:
             raise ValueError(
-                "padding_aware reads the attention_mask that the model is called with: call "
+                "padding_aware reads the mask that the model is called with: call "
                 f"{type(self._stack.owner).__name__} itself, not one of its methods"
             )
         kept = self.kept
@@ -269,6 +273,9 @@ class RandomLTD:
             protected=self._protected,
         )
         refuse_other_shape(kept_LBK, (len(self.layers), batch, kept), self._policy)
+        if not self._looked_at_positions and not torch.compiler.is_compiling():
+            refuse_other_positions(kept_LBK, length, self._policy)  # once: a GPU waits for it
+            self._looked_at_positions = True
         return kept_LBK
 
     def _tell_uncounted(self) -> None:

@@ -86,8 +86,10 @@ def random_shared(
 def replay(kept_LBK: Tensor) -> Policy:
     """Return a policy that gives these positions at every forward, for tests and comparisons.
 
-    Raises: ValueError at the forward whose layers, batch or kept length differ from `kept_LBK`.
+    Raises: ValueError at the forward whose layers, batch or kept length differ from `kept_LBK`, or
+        that is too short for it.
     """
+    last = int(kept_LBK.max())
 
     def recorded(
         num_layers: int,
@@ -103,6 +105,10 @@ def replay(kept_LBK: Tensor) -> Policy:
             raise ValueError(
                 f"the recorded draw has shape {tuple(kept_LBK.shape)}, this forward needs "
                 f"(layers, batch, kept) = {(num_layers, batch, kept)}"
+            )
+        if last >= length:
+            raise ValueError(
+                f"the recorded draw keeps position {last}, this forward has {length} tokens"
             )
         return kept_LBK.to(generator.device)
 

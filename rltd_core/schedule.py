@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -54,8 +55,11 @@ class KeptLength:
     def __post_init__(self) -> None:
         for field in ("start", "full", "quantum", "ramp_steps", "ramp_tokens"):
             value = getattr(self, field)
-            if value is not None and not isinstance(value, int):
-                raise ValueError(f"{field} must be a whole number (int), got {value!r}")
+            try:
+                plain = None if value is None else operator.index(value)  # NumPy's, too
+            except TypeError:
+                raise ValueError(f"{field} must be a whole number (int), got {value!r}") from None
+            object.__setattr__(self, field, plain)
         if not 1 <= self.start <= self.full:
             raise ValueError(
                 f"start must lie in 1..full, got start={self.start} and full={self.full}"

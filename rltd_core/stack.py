@@ -40,7 +40,7 @@ def find_stack(model: nn.Module) -> Stack:
         owners = ", ".join(f"{f.owner}.{f.layers} ({f.name})" for f in FAMILIES)
         raise ValueError(
             f"{type(model).__name__} has no layer list of a known family; known are {owners}. "
-            "Describe yours as a Family and hand it to register_family"
+            f"{_elsewhere(model)}Describe yours as a Family and hand it to register_family"
         )
     names = ", ".join(type(s.owner).__name__ for s in found)
     raise ValueError(
@@ -143,6 +143,17 @@ def _layers(owner: nn.Module, family: Family) -> nn.ModuleList | nn.Sequential |
     except AttributeError:
         return None
     return layers if isinstance(layers, nn.ModuleList | nn.Sequential) else None
+
+
+def _elsewhere(model: nn.Module) -> str:
+    """Say of classes that families describe that their layers are not where these say."""
+    found = [
+        f"Family {f.name!r} names {f.owner}, but here {f.layers} of it is no nn.ModuleList or "
+        "nn.Sequential. "
+        for f in FAMILIES
+        if any(f.owner in _class_names(module) for module in model.modules())
+    ]
+    return "".join(found)
 
 
 def _prefix(stack: Stack) -> int:

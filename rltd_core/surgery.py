@@ -22,12 +22,12 @@ __all__ = ["DroppingLayer", "by_name", "hidden_states"]
 
 def by_name(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return a call's arguments by name, whether they were given by place or by name."""
-    return {**dict(zip(_parameter_names(module), args)), **kwargs}
+    return {**dict(zip(_places(module), args)), **kwargs}
 
 
 def hidden_states(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """Return the hidden states among a layer call's arguments: its first."""
-    return args[0] if args else kwargs[_parameter_names(layer)[0]]
+    return args[0] if args else kwargs[_places(layer)[0]]
 
 
 class DroppingLayer:
@@ -37,15 +37,17 @@ class DroppingLayer:
     activation checkpointing runs the layer a second time, and must then answer the same.
 
     Paper: section 1 (gather, layer, combine).
-    Raises: ValueError, when the layer runs, for an argument that cannot be cut or whose token
-        axis is not known; it names the argument.
+    Raises: ValueError for a layer whose arguments have no names, or that is not batch-first, and,
+        when the layer runs, for an argument that cannot be cut or whose token axis is not known;
+        it names the argument.
     """
 
     def __init__(
         self, layer: nn.Module, family: Family, choose: Callable[[Tensor], Tensor | None]
     ) -> None:
         self._family = family
-        self._names = _parameter_names(layer)
+        self._names = _places(layer)
+        _refuse_layout(layer, self._names)
         self._choose = choose
         self._cut: tuple[Tensor, Tensor] | None = None
         # Ours is the first forward hook, so that every later one sees the full-length output.
@@ -71,6 +73,11 @@ class DroppingLayer:
             return None
         if len(hidden_BSD) == 1:
             _refuse_packed(layer, by_name(layer, args, kwargs))
+        if len(args) > len(self._names):
+            raise ValueError(
+                f"{type(layer).__name__} is handed {len(args)} arguments by place and names only "
+                f"{len(self._names)}; hand it the others by name"
+            )
         short = [self._shorten(n, a, kept_BK, hidden_BSD) for n, a in zip(self._names, args)]
         named = {n: self._shorten(n, a, kept_BK, hidden_BSD) for n, a in kwargs.items()}
         self._cut = (hidden_BSD, kept_BK)
@@ -103,17 +110,37 @@ class DroppingLayer:
         if name == self._names[0]:
             return gather_tokens(value, kept_BK)
         if isinstance(value, tuple | list):
-            return type(value)(self._shorten(name, v, kept_BK, hidden_BSD) for v in value)
+            parts = [self._shorten(name, v, kept_BK, hidden_BSD) for v in value]
+            if all(a is b for a, b in zip(parts, value)):
+                return value  # the very list: the layer may add to it
+            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
         if name in self._family.token_axes:
             if name in self._family.unbatched and isinstance(value, Tensor):
                 value = value[(None,) * (4 - value.ndim)]  # (batch, heads, query, key)
             return _cut_axes(name, value, self._family.token_axes[name], kept_BK, hidden_BSD)
-        _refuse_sequence_sized(name, value, hidden_BSD.shape[1], self._family)
+        _refuse_undescribed(name, value, hidden_BSD.shape[1], self._family)
         return value
 
 
-def _parameter_names(layer: nn.Module) -> list[str]:
-    return list(inspect.signature(layer.forward).parameters)
+def _places(layer: nn.Module) -> list[str]:
+    """Return the names of the arguments that may be given by place."""
+    found = inspect.signature(layer.forward).parameters.values()
+    return [p.name for p in found if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
+
+
+def _refuse_layout(layer: nn.Module, names: list[str]) -> None:
+    kind = type(layer).__name__
+    if not names:
+        raise ValueError(
+            f"the layers are wrapped in {kind}, which takes *args, so that their arguments have no "
+            "names: attach random-LTD before you wrap them"
+        )
+    of_torch = isinstance(layer, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer)
+    if of_torch and not layer.self_attn.batch_first:
+        raise ValueError(
+            f"this {kind} takes (tokens, batch, width), and layers must be batch-first: make it "
+            "with batch_first=True"
+        )
 
 
 def _cut_axes(
@@ -124,8 +151,13 @@ def _cut_axes(
             f"layer argument {name!r} is a {type(value).__name__}, which cannot be cut to the "
             "kept tokens; use the sdpa or eager attention implementation"
         )
-    length = hidden_BSD.shape[1]
+    batch, length = hidden_BSD.shape[:2]
     dims = [value.ndim + axis for axis in axes]
+    if dims and (max(dims) < 1 or value.shape[0] not in {1, batch}):
+        raise ValueError(
+            f"layer argument {name!r} has shape {tuple(value.shape)}; to be cut, its first axis "
+            f"must be the batch ({batch}) or 1, with the tokens behind it"
+        )
     # Axis 0 is the batch (of a 2-D mask); an axis of size 1 is broadcast: neither is cut.
     dims = [dim for dim in dims if dim > 0 and value.shape[dim] != 1]
     for dim in dims:
@@ -161,10 +193,11 @@ def _reads_positions(layer: nn.Module) -> bool:
     return any("flash" in str(getattr(c, "_attn_implementation", "")) for c in configs)
 
 
-def _refuse_sequence_sized(name: str, value: Any, length: int, family: Family) -> None:
-    if isinstance(value, Tensor) and length in value.shape:
+def _refuse_undescribed(name: str, value: Any, length: int, family: Family) -> None:
+    """Refuse what may count tokens: also where its size tells nothing, or only at some lengths."""
+    if isinstance(value, Tensor) and (value.ndim > 1 or length in value.shape):
         raise ValueError(
-            f"layer argument {name!r} has shape {tuple(value.shape)}, with an axis as long as the "
-            f"sequence ({length}), but family {family.name!r} does not say which axes count "
-            "tokens; add it to the family's token_axes (with () if none does)"
+            f"layer argument {name!r} has shape {tuple(value.shape)}, but family {family.name!r} "
+            "does not say which of its axes count tokens; add it to the family's token_axes (with "
+            "() if none does)"
         )

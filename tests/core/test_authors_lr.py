@@ -188,7 +188,7 @@ RAMP = {"start": 4, "full": 12, "quantum": 4}
         ({"ramp_tokens": 481}, {}, r"a ramp of 481 in 480 tokens and length 12 of 12"),
         ({"ramp_steps": 9}, {"length": 10}, r"needs a ramp that ends within .* length 10 of 12"),
         ({"ramp_steps": 9}, {"length": 13}, r"length <= 12 .* got warmup=2, total=20, length=13"),
-        ({"ramp_steps": 9}, {"warmup": 10}, r"need 0 <= warmup <= total"),
+        ({"ramp_steps": 9}, {"warmup": 10}, r"warmup=10 of total=20 steps is too long"),
         ({"ramp_steps": 9}, {"batch": None}, r"planned run; authors_form needs them"),
     ],
 )

@@ -165,7 +165,7 @@ def test_a_tracked_worker_writes_events_for_tensorboard(tmp_path: Path) -> None:
     path = job(tmp_path / "job", arm(), tensorboard=str(tmp_path / "tensorboard"))
     assert main(path) == DONE
     (events,) = (tmp_path / "tensorboard").rglob("events.out.tfevents.*")
-    assert events.parent.name == "gpt_finetune-smoke-baseline-seed0"
+    assert events.parent.name == "gpt_finetune-smoke-random_ltd-seed0"
     assert "random_ltd-seed0" in str(events)
     tracked, plain = records(tmp_path)[0], whole_run(arm(), tmp_path / "plain")
     assert tracked.measurements == plain.measurements
