@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 
 from eval.evidence.canvas import save
 from eval.evidence.glue.differences import (
-    Average,
     committed_glue,
-    glue_average,
     glue_data,
     glue_parts,
 )
@@ -26,64 +22,14 @@ from eval.evidence.part import Part, part_of
 from eval.evidence.report import build, with_headline
 from eval.evidence.zero_shot.anchors import load_anchors
 from eval.paths import RESULTS
-from eval.record import Measurement, Record
-from eval.spec import Suite, Tier
 from eval.suites import suite as declared_suite
+from tests.evidence.glue_records import EVERY, by_seed, part
 from tests.evidence.synthetic import make_failed, make_record, write_store
-
-AVERAGED = ("sst2_full", "cola", "stsb", "mrpc", "rte")
-TITLES = ("SST-2", "CoLA", "STS-B", "MRPC", "RTE")
-EVERY = ("sst2", "snli", *AVERAGED)
-NINE = ("sst2", "cola", "stsb", "mrpc", "rte", "mnli", "qqp", "qnli")
-MISMATCHED = "accuracy_validation_mismatched"
-"""As `ClassificationTask` names the second split; `test_bert_declared` has a run do it."""
-WORTH = {"random_ltd": -0.004, "shortened_baseline": -0.02}
-"""By how much an arm differs from the baseline, by construction and but for noise."""
-
-
-def measured(value: float, split: str) -> Measurement:
-    return Measurement(value=value, unit="fraction", split=split, n=872, standard_error=0.01)
-
-
-def records_of(suite: Suite, *, base: float) -> Iterator[Record]:
-    """Yield the whole grid of a suite, with noise of its own."""
-    rng = np.random.default_rng(abs(hash(base)) % 2**32)
-    for seed in suite.seeds:
-        shared = base + 0.02 * rng.standard_normal()
-        for arm in suite.arms:
-            score = shared + WORTH.get(arm.arm, 0.0) + 0.002 * rng.standard_normal()
-            found = {
-                suite.primary: measured(score, "validation"),
-                MISMATCHED: measured(score - 0.03, "mismatched"),
-                f"start_{suite.primary}": measured(0.1, "held_out"),
-                f"held_out_{suite.primary}": measured(score, "held_out"),
-            }
-            record = make_record(arm, seed, 1.0, key=f"{suite.name}-{arm.arm}-{seed}")
-            yield dataclasses.replace(record, measurements={**record.measurements, **found})
-
-
-def part(name: str, tier: Tier = "cpu", family: str = "bert_glue_") -> Part:
-    suite = declared_suite(f"{family}{name}", tier)
-    return part_of(suite, list(records_of(suite, base=0.7 + 0.01 * len(name))))
 
 
 @pytest.fixture(scope="module")
 def parts() -> list[Part]:
     return glue_parts([part(name) for name in reversed(EVERY)])
-
-
-def score(record: Record, name: str = "") -> float:
-    return 100 * record.measurements[name or part_primary(record)].value
-
-
-def part_primary(record: Record) -> str:
-    return next(
-        n for n in ("accuracy", "matthews_correlation", "spearman") if n in record.measurements
-    )
-
-
-def by_seed(of: Part, arm: str, name: str = "") -> dict[int, float]:
-    return {r.seed: score(r, name) for r in of.records if r.experiment.arm == arm}
 
 
 def test_tasks_come_in_one_order_and_pilots_are_no_tasks(parts: list[Part]) -> None:
@@ -111,88 +57,6 @@ def test_differences_are_paired_by_seed_and_in_points(parts: list[Part]) -> None
             of_it = interval(expected.values())
             assert (last["low"], last["high"]) == pytest.approx((of_it.low, of_it.high), abs=1e-9)
             assert last["margin"] == (2 if title == "CoLA" else 1)
-
-
-def test_the_average_is_of_five_columns_by_seed(parts: list[Part]) -> None:
-    found = glue_average(parts)
-    assert isinstance(found, Average)
-    assert (found.columns, found.seeds) == (5, (0, 1, 2, 3, 4))
-    averaged = [p for p in parts if p.suite.name.removeprefix("bert_glue_") in AVERAGED]
-    means = {
-        arm: [fmean(by_seed(p, arm)[seed] for p in averaged) for seed in range(5)]
-        for arm in ("baseline", "random_ltd", "shortened_baseline")
-    }
-    assert found.baseline == pytest.approx(fmean(means["baseline"]), abs=1e-9)
-    for arm, of in found.differences.items():
-        expected = interval([a - b for a, b in zip(means[arm], means["baseline"], strict=True)])
-        assert (of.mean, of.low, of.high) == pytest.approx(
-            (expected.mean, expected.low, expected.high), abs=1e-9
-        )
-
-
-def test_the_papers_average_counts_both_splits_of_mnli() -> None:
-    parts = glue_parts([part(name, "paper") for name in NINE])
-    found = glue_average(parts)
-    assert isinstance(found, Average)
-    assert found.columns == 9
-    mnli = next(p for p in parts if p.suite.name == "bert_glue_mnli")
-    columns = [by_seed(p, "baseline") for p in parts]
-    columns.append(by_seed(mnli, "baseline", MISMATCHED))
-    expected = fmean(fmean(c[seed] for c in columns) for seed in found.seeds)
-    assert found.baseline == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("tier", "names", "columns"),
-    [("paper", NINE, 9), ("gpu", NINE[:5], 5)],
-)
-def test_encoders_pretrained_with_random_ltd_have_an_average_of_their_own(
-    tier: Tier, names: tuple[str, ...], columns: int
-) -> None:
-    pretrained = glue_parts([part(name, tier, "bert_pretrain_") for name in names])
-    found = glue_average(pretrained)
-    assert isinstance(found, Average)
-    assert found.columns == columns
-    scores = [by_seed(p, "random_ltd") for p in pretrained]
-    if tier == "paper":
-        mnli = next(p for p in pretrained if p.suite.name == "bert_pretrain_mnli")
-        scores.append(by_seed(mnli, "random_ltd", MISMATCHED))
-    expected = fmean(fmean(c[seed] for c in scores) for seed in found.seeds)
-    difference = found.differences["random_ltd"].mean
-    assert found.baseline + difference == pytest.approx(expected, abs=1e-9)
-    assert "layer tokens saved" not in glue_markdown(pretrained)
-
-
-def test_the_page_keeps_finetuning_and_pretraining_apart(parts: list[Part]) -> None:
-    lone = part("sst2", family="bert_pretrain_")
-    both = glue_parts([lone, *parts])
-    assert both == [*parts, lone]
-    page = glue_page(both)
-    first, second = page.split("## random-LTD while pretraining, then ordinary finetuning")
-    assert glue_markdown(parts) in first
-    assert glue_markdown([lone]) in second
-    assert "too few of GLUE's own training rows" in second
-    assert glue_headline(both) == glue_headline(parts)
-    assert set(glue_data([lone])["arm"]) == {"random_ltd", "shortened_baseline"}
-
-
-@pytest.mark.parametrize(("lost", "title"), [*zip(AVERAGED, TITLES, strict=True)])
-def test_there_is_no_average_without_one_of_its_columns(
-    parts: list[Part], lost: str, title: str
-) -> None:
-    rest = [p for p in parts if p.suite.name != f"bert_glue_{lost}"]
-    told = f"No average: there are no records with GLUE's own training rows of {title} yet."
-    assert glue_average(rest) == told
-    assert told in glue_markdown(rest)
-    assert "average of" not in glue_markdown(rest)
-
-
-def test_a_seed_that_is_missing_somewhere_is_left_out_of_the_average(parts: list[Part]) -> None:
-    rte = parts[-1]
-    records = [r for r in rte.records if (r.experiment.arm, r.seed) != ("shortened_baseline", 2)]
-    found = glue_average([*parts[:-1], dataclasses.replace(rte, records=tuple(records))])
-    assert isinstance(found, Average)
-    assert found.seeds == (0, 1, 3, 4)
 
 
 def test_the_page_names_missing_runs_before_any_table(parts: list[Part]) -> None:
