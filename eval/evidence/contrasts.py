@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from eval.evidence.arms import difference_label
-from eval.evidence.formatting import signed
+from eval.evidence.formatting import signed, words
 from eval.evidence.grid import common
 from eval.evidence.intervals import interval
 from eval.evidence.stats import BASELINE, TREATMENT, paired
@@ -123,7 +123,7 @@ def differences(
 def unit_of(suite: Suite, records: Sequence[Record]) -> str:
     """Return the unit of the primary measurement, or its name where it has none."""
     unit = next(r.measurements[suite.primary].unit for r in records if r.status == "ok")
-    return suite.primary.replace("_", " ") if unit == "fraction" else unit
+    return words(suite.primary) if unit == "fraction" else unit
 
 
 def written(found: dict[int, float]) -> str:

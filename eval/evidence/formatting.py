@@ -9,7 +9,7 @@ import pandas as pd
 
 from eval.evidence.arms import arm_looks
 
-__all__ = ["measured", "number", "percent", "signed", "to_markdown"]
+__all__ = ["measured", "number", "percent", "signed", "to_markdown", "words"]
 
 _HEADINGS = {
     "layer_token_saving_frac": "layer tokens saved",
@@ -18,6 +18,11 @@ _HEADINGS = {
     "saved_frac": "saved",
     "ramp_of_the_run_frac": "ramp, of the run",
     "flops": "FLOPs",
+}
+_CORRELATIONS = {
+    "matthews_correlation": "Matthews' correlation",
+    "spearman": "Spearman's correlation",
+    "pearson": "Pearson's correlation",
 }
 _HIDDEN = {"measurement", "unit", "sd", "low", "high"}
 """Columns of an arm table that are merged into others."""
@@ -40,8 +45,10 @@ def percent(fraction: float) -> str:
 
 def measured(name: str, unit: str) -> str:
     """Name a measurement with its unit, unless the name says it already."""
-    words = _words(name)
-    return words if unit.replace("/", " per ") in ("", words) else f"{words} ({unit})"
+    said = words(name)
+    if unit.replace("/", " per ") in ("", said) or said.endswith("correlation"):
+        return said
+    return f"{said} ({unit})"
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -67,7 +74,7 @@ def _columns(table: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
         elif by_arm and name == "difference":
             yield "against baseline [90 % interval]", [_difference(row) for row in rows]
         else:
-            yield _HEADINGS.get(name, _words(name)), [_cell(name, row[name]) for row in rows]
+            yield _HEADINGS.get(name, words(name)), [_cell(name, row[name]) for row in rows]
 
 
 def _mean_and_spread(row: dict[Any, Any]) -> str:
@@ -103,5 +110,8 @@ def _cell(name: str, value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value).replace("|", "/")
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def words(name: str) -> str:
+    """Return a measurement's or column's name as a reader would say it."""
+    for short, said in _CORRELATIONS.items():
+        name = name.replace(short, said)
+    return name.replace("_", " ").replace("correlation (fraction)", "correlation")

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Literal
 
 from eval.errors import UserError
-from eval.evidence.formatting import number, signed
+from eval.evidence.formatting import number, signed, words
 from eval.evidence.grid import common, finished, require_paired, unfinished, value_of
 from eval.evidence.intervals import Interval, Quality, interval, non_inferiority, oriented
 from eval.record import Record
@@ -208,7 +208,7 @@ def _sentence(suite: Suite, verdict: Verdict, judged: Sequence[Record]) -> str:
         return f"No evidence ({where}): no seed has finished in all the arms compared."
     unit = judged[0].measurements[suite.primary].unit
     if unit == "fraction":
-        unit = f"in {suite.primary.replace('_', ' ')}"
+        unit = f"in {words(suite.primary)}"
     full, short = (_found(suite, judged, against, unit=unit) for against in (BASELINE, SHORTENED))
     margin = f"{suite.margin:g} {unit}"
     match verdict.outcome:

@@ -12,7 +12,7 @@ from eval.bench.records import BenchRecord
 from eval.bench.step import DROPPING
 from eval.evidence.claims.findings import Finding, finding
 from eval.evidence.contrasts import CONTROL, STEP_LR, UNTRAINED, differences, unit_of, written
-from eval.evidence.formatting import percent
+from eval.evidence.formatting import percent, words
 from eval.evidence.grid import common, saves_itself
 from eval.evidence.paper.published import Claim
 from eval.evidence.part import Part
@@ -70,7 +70,7 @@ def question_table(claims: Sequence[Claim], parts: Sequence[Part]) -> pd.DataFra
     claimed = {claim.suite for claim in claims if claim.rule == "quality"}
     rows = []
     for part in (p for p in parts if p.has_runs):
-        name, measured = part.suite.name, part.suite.primary.replace("_", " ")
+        name, measured = part.suite.name, words(part.suite.primary)
         if part.suite.margin is not None and name not in claimed:
             rows.append(_examined(_own(name, part.suite.question, measured), part, parts))
         for suite, arm, short in _PAIRS:
