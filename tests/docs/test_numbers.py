@@ -19,8 +19,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from packaging.requirements import Requirement
 
 from eval.bench.shapes import shape
+from eval.evidence.glue.differences import Average, committed_glue, glue_average
 from eval.evidence.intervals import interval
 from eval.evidence.paper.published import load_reported
 from eval.explain.clocks import ILLUSTRATED, authors_illustration
@@ -136,10 +138,25 @@ def confidence() -> str:
     return f"{100 * inspect.signature(interval).parameters['confidence'].default:.0f} %"
 
 
+def minimum_version(package: str) -> str:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = map(Requirement, project["optional-dependencies"]["eval"])
+    (one,) = (each for each in needed if each.name == package)
+    return str(one.specifier).removeprefix(">=")
+
+
+def lost_over_glue(arm: str) -> str:
+    found = glue_average(committed_glue("cpu"))
+    assert isinstance(found, Average)
+    assert found.columns == 5
+    return f"{-found.differences[arm].mean:.1f}"
+
+
 README: dict[str, Callable[[], str]] = {
     "3.11": lambda: tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "requires-python"
     ].removeprefix(">="),
+    "5.17": lambda: minimum_version("transformers"),
     "12": lambda: str(timed_config().n_layer),
     "384": lambda: str(timed_config().n_embd),
     "8,192": lambda: f"{timed_config().vocab_size:,}",
@@ -157,6 +174,8 @@ README: dict[str, Callable[[], str]] = {
     "23 M": lambda: caveat_million("bert_glue_sst2"),
     "135 M": lambda: f"{re.sub('[^0-9]', '', suite('gpt_finetune', 'cpu').arms[0].model[7:])} M",
     "19": lambda: str(len(suite("gpt_pretrain", "paper").arms[0].tasks)),
+    "4.3": lambda: lost_over_glue("random_ltd"),
+    "0.7": lambda: lost_over_glue("shortened_baseline"),
 }
 IN_NOTEBOOKS: dict[str, Callable[[], str]] = {
     "32": lambda: setting("vit-b-cifar", "start"),
