@@ -94,9 +94,9 @@ def _run(experiment: Experiment, seed: int, store: Path) -> None:
 
 
 def _refuse(experiment: Experiment, seed: int, store: Path) -> None:
-    if store == RESULTS and is_dirty() is not False:
-        raise UserError("--record needs a clean git checkout (results/ aside): commit first")
     if store == RESULTS:
+        if is_dirty() is not False:
+            raise UserError("--record needs a clean git checkout (results/ aside): commit first")
         require_recorded([(experiment, seed)])
     if not plan([experiment], [seed], store, retry_failed=True):
         run = f"{experiment.suite} {experiment.arm} seed {seed}"

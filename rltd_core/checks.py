@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from rltd_core.forward import Forwards
 from rltd_core.schedule import KeptLength
 from rltd_core.stack import Stack, fixed_length, whole
+from rltd_core.surgery import places
 
 __all__ = [
     "check_arguments",
     "real_tokens",
+    "refuse_other_layout",
     "refuse_other_positions",
     "refuse_other_shape",
     "refuse_second_attachment",
@@ -54,6 +56,23 @@ def refuse_short_schedule(schedule: KeptLength, stack: Stack) -> None:
             f"full is {schedule.full}, but this {type(stack.owner).__name__} always has {length} "
             "tokens: it would never train at full length; raise `full`"
         )
+
+
+def refuse_other_layout(stack: Stack) -> None:
+    """Refuse layers whose arguments have no names, or that are not batch-first."""
+    for layer in stack.layers:
+        kind = type(layer).__name__
+        if not places(layer):
+            raise ValueError(
+                f"the layers are wrapped in {kind}, which takes *args, so that their arguments "
+                "have no names: attach random-LTD before you wrap them"
+            )
+        of_torch = isinstance(layer, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer)
+        if of_torch and not layer.self_attn.batch_first:
+            raise ValueError(
+                f"this {kind} takes (tokens, batch, width), and layers must be batch-first: make "
+                "it with batch_first=True"
+            )
 
 
 def refuse_other_shape(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rltd_core.checks import (
     check_arguments,
     real_tokens,
+    refuse_other_layout,
     refuse_other_positions,
     refuse_other_shape,
     refuse_second_attachment,
@@ -93,6 +94,7 @@ class RandomLTD:
         self._stack = find_stack(model)
         owner, all_layers = self._stack.owner, self._stack.layers
         refuse_second_attachment(owner)
+        refuse_other_layout(self._stack)
         refuse_short_schedule(schedule, self._stack)
         if padding_aware:
             refuse_without_mask(self._stack)

@@ -17,17 +17,23 @@ from torch.utils.hooks import RemovableHandle
 from rltd_core.families import Family
 from rltd_core.tokens import gather_axis, gather_tokens, scatter_tokens
 
-__all__ = ["DroppingLayer", "by_name", "hidden_states"]
+__all__ = ["DroppingLayer", "by_name", "hidden_states", "places"]
 
 
 def by_name(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return a call's arguments by name, whether they were given by place or by name."""
-    return {**dict(zip(_places(module), args)), **kwargs}
+    return {**dict(zip(places(module), args)), **kwargs}
 
 
 def hidden_states(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """Return the hidden states among a layer call's arguments: its first."""
-    return args[0] if args else kwargs[_places(layer)[0]]
+    return args[0] if args else kwargs[places(layer)[0]]
+
+
+def places(layer: nn.Module) -> list[str]:
+    """Return the names of the arguments that may be given by place."""
+    found = inspect.signature(layer.forward).parameters.values()
+    return [p.name for p in found if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
 
 
 class DroppingLayer:
@@ -37,17 +43,15 @@ class DroppingLayer:
     activation checkpointing runs the layer a second time, and must then answer the same.
 
     Paper: section 1 (gather, layer, combine).
-    Raises: ValueError for a layer whose arguments have no names, or that is not batch-first, and,
-        when the layer runs, for an argument that cannot be cut or whose token axis is not known;
-        it names the argument.
+    Raises: ValueError, when the layer runs, for an argument that cannot be cut or whose token
+        axis is not known; it names the argument.
     """
 
     def __init__(
         self, layer: nn.Module, family: Family, choose: Callable[[Tensor], Tensor | None]
     ) -> None:
         self._family = family
-        self._names = _places(layer)
-        _refuse_layout(layer, self._names)
+        self._names = places(layer)
         self._choose = choose
         self._cut: tuple[Tensor, Tensor] | None = None
         # Ours is the first forward hook, so that every later one sees the full-length output.
@@ -120,27 +124,6 @@ class DroppingLayer:
             return _cut_axes(name, value, self._family.token_axes[name], kept_BK, hidden_BSD)
         _refuse_undescribed(name, value, hidden_BSD.shape[1], self._family)
         return value
-
-
-def _places(layer: nn.Module) -> list[str]:
-    """Return the names of the arguments that may be given by place."""
-    found = inspect.signature(layer.forward).parameters.values()
-    return [p.name for p in found if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
-
-
-def _refuse_layout(layer: nn.Module, names: list[str]) -> None:
-    kind = type(layer).__name__
-    if not names:
-        raise ValueError(
-            f"the layers are wrapped in {kind}, which takes *args, so that their arguments have no "
-            "names: attach random-LTD before you wrap them"
-        )
-    of_torch = isinstance(layer, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer)
-    if of_torch and not layer.self_attn.batch_first:
-        raise ValueError(
-            f"this {kind} takes (tokens, batch, width), and layers must be batch-first: make it "
-            "with batch_first=True"
-        )
 
 
 def _cut_axes(

@@ -85,11 +85,14 @@ def states(batch: int = BATCH) -> Tensor:
 
 def test_wrapped_layers_are_refused_as_their_arguments_have_no_names() -> None:
     model = tiny_model("gpt2")
-    layers = layer_list(model)
+    layers, plain = layer_list(model), list(layer_list(model))
     for number in range(len(layers)):
         layers[number] = checkpoint_wrapper(layers[number])
     with pytest.raises(ValueError, match=r"wrapped in CheckpointWrapper.*attach random-LTD before"):
         attach(model)
+    for number in range(len(layers)):
+        layers[number] = plain[number]
+    attach(model)  # the refused attachment left nothing behind
 
 
 def test_layers_may_be_wrapped_once_random_ltd_is_attached() -> None:
