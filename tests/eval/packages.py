@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import io
 import subprocess
@@ -27,23 +28,23 @@ MEMBERS = {"pack/data/one.txt": "one.txt", "pack/data/two.bin": "renamed.bin"}
 
 
 def zip_bytes(files: Mapping[str, bytes] = FILES) -> bytes:
-    """Return a wheel."""
+    """Return a wheel; the same bytes at any time of day, as the pinned hash needs."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
 def tgz_bytes(files: Mapping[str, bytes] = FILES) -> bytes:
-    """Return an npm package."""
+    """Return an npm package; the same bytes at any time of day."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
+    return gzip.compress(buffer.getvalue(), mtime=0)
 
 
 def declare(

@@ -98,7 +98,9 @@ def test_a_fetched_asset_is_not_fetched_again(
 
 
 @pytest.mark.parametrize("way", ["downloaded", "by hand"])
-@pytest.mark.parametrize("served", [WHEEL[:-7], b"", zip_bytes({"x": b"another"})])
+@pytest.mark.parametrize(
+    "served", [WHEEL[:-7], b"", zip_bytes({"x": b"another"})], ids=["cut", "empty", "another"]
+)
 def test_another_file_than_the_pinned_one_is_refused(
     cache: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry, way: str, served: bytes
 ) -> None:
@@ -143,7 +145,11 @@ def test_a_tool_that_hangs_is_stopped(
     assert_clear(caught.value, cache, {})
 
 
-@pytest.mark.parametrize("served", [{}, {"a.whl": WHEEL, "b.whl": WHEEL}, {"notes.txt": b"x"}])
+@pytest.mark.parametrize(
+    "served",
+    [{}, {"a.whl": WHEEL, "b.whl": WHEEL}, {"notes.txt": b"x"}],
+    ids=["none", "two", "no package"],
+)
 def test_a_download_of_no_or_two_files_is_refused(
     cache: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry, served: dict[str, bytes]
 ) -> None:
