@@ -9,10 +9,10 @@ from eval.data.images import image_identity
 from eval.data.text import corpus_identity
 from eval.models.named import model_identity
 from eval.models.vits import vit_identity
-from eval.paths import cache_dir
+from eval.paths import WEIGHTS, cache_dir
 from eval.spec import Experiment, content_key
 
-__all__ = ["asset_hashes", "run_key", "trained_folder"]
+__all__ = ["asset_hashes", "kept_folder", "run_key", "trained_folder"]
 
 _IDENTITIES = {"labels": glue_identity, "images": image_identity}
 
@@ -40,6 +40,13 @@ def asset_hashes(experiment: Experiment) -> dict[str, str]:
 
 
 def trained_folder(experiment: Experiment, seed: int) -> Path:
-    """Return where the trained model of a run is kept, for the runs that begin with it."""
+    """Return where the trained model of a run is read: in the repository, or else in the cache."""
+    kept = kept_folder(experiment, seed)
+    committed = WEIGHTS / kept.name
+    return committed if committed.is_dir() else kept
+
+
+def kept_folder(experiment: Experiment, seed: int) -> Path:
+    """Return where a run keeps its trained model, for the runs that begin with it."""
     name = f"{experiment.suite}-{experiment.arm}-seed{seed}-{run_key(experiment, seed)}"
     return cache_dir() / "trained" / name

@@ -14,6 +14,7 @@ __all__ = [
     "OUT",
     "RESULTS",
     "ROOT",
+    "WEIGHTS",
     "cache_dir",
     "lengths_file",
     "local_copies",
@@ -31,6 +32,8 @@ RESULTS = ROOT / "results"
 OUT = Path(os.environ.get("RLTD_OUT", ROOT / "out"))
 """What a user's own runs produce; git-ignored. RLTD_OUT moves it."""
 NOTEBOOKS = ROOT / "notebooks"
+WEIGHTS = ROOT / "weights"
+"""Trained models that recorded runs begin with, each under the name of its record."""
 
 
 def cache_dir() -> Path:

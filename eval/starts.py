@@ -19,9 +19,17 @@ from eval.models.encoders import (
     trained_encoder_tokenizer,
 )
 from eval.models.named import load_causal_model, load_tokenizer, weights_folder
+from eval.paths import WEIGHTS
 from eval.spec import Experiment
 
-__all__ = ["is_trained", "model_of", "pretrained_sha256", "pretraining", "tokenizer_of"]
+__all__ = [
+    "is_committed",
+    "is_trained",
+    "model_of",
+    "pretrained_sha256",
+    "pretraining",
+    "tokenizer_of",
+]
 
 
 def model_of(experiment: Experiment, seed: int) -> Any:
@@ -64,8 +72,13 @@ def pretraining(experiment: Experiment, seed: int) -> tuple[Experiment, int] | N
     return None if first is None else (first, seed if own is None else own)
 
 
+def is_committed(experiment: Experiment, seed: int) -> bool:
+    """Whether the trained model of a run is in the repository."""
+    return trained_folder(experiment, seed).is_relative_to(WEIGHTS)
+
+
 def is_trained(experiment: Experiment, seed: int) -> bool:
-    """Whether the trained model of a run is kept in the cache."""
+    """Whether there is the trained model of a run."""
     return (trained_folder(experiment, seed) / "manifest.json").exists()
 
 

@@ -263,34 +263,3 @@ def test_an_emptied_cache_is_filled_again_whatever_became_of_the_run_before(
     assert after.measurements == before.measurements
     assert load_record(path).hashes == first.hashes
     assert not failed_path(path).exists()
-
-
-def test_a_recorded_run_begins_with_the_weights_of_the_record_or_not_at_all(
-    ran: Any, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = tmp_path / "results"
-    monkeypatch.setattr("eval.runner.RESULTS", store)
-    monkeypatch.setattr("eval.runner.is_dirty", lambda: False)
-    first = execute(
-        FIRST,
-        0,
-        store=store,
-        scratch=tmp_path / "scratch",
-        on_step=lambda journal: None,
-        should_stop=lambda: False,
-    )
-    assert first is not None
-    one, other = (
-        replace(FINETUNING, arms=(replace(SECOND, arm=name),)) for name in ("random_ltd", "twin")
-    )
-    (record,) = run_suite(one, seeds=[0], store=store)
-    assert record.hashes["pretrained_weights"] == first.hashes["trained_weights"]
-    weights_file = trained_folder(FIRST, 0) / "model.safetensors"
-    content = weights_file.read_bytes()
-    weights_file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(
-        UserError, match=r"are not those of .*random_ltd-seed0.*; delete the folder"
-    ):
-        run_suite(other, seeds=[0], store=store)
-    assert len(load_records(store, "bert_pretrain_sst2")) == 1
-    run_suite(other, seeds=[0], store=out)  # a run of your own may begin with what there is
