@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from eval.bfloat16 import has_bfloat16
 from eval.data.assets import ASSETS
 from eval.data.fetch import is_fetched
 from eval.paths import OUT, ROOT, cache_dir
@@ -45,6 +46,7 @@ def examine() -> list[Finding]:
         _packages,
         _torchvision,
         _accelerator,
+        _bfloat16,
         _memory,
         lambda: _disk("disk (cache)", cache_dir()),
         lambda: _disk("disk (out)", OUT),
@@ -93,6 +95,12 @@ def _accelerator() -> Finding:
     if torch.cuda.is_available():
         return Finding("accelerator", torch.cuda.get_device_name())
     return Finding("accelerator", f"none; {os.cpu_count()} cores (enough for smoke and cpu)")
+
+
+def _bfloat16() -> Finding:
+    if has_bfloat16():
+        return Finding("bfloat16", "by instructions")
+    return Finding("bfloat16", "none here: suites in bfloat16 multiply in float32, which is slower")
 
 
 def _memory() -> Finding:

@@ -16,9 +16,10 @@ from typing import Any
 import pandas as pd
 import torch
 
+from eval.bfloat16 import products
 from eval.data.fetch import publish, sha256_of
 from eval.errors import RunFailed, UserError
-from eval.identity import run_key, trained_folder
+from eval.identity import kept_folder, run_key
 from eval.outputs import write_curve, write_examples
 from eval.paths import RESULTS
 from eval.processes import agree, from_main, is_main, num_processes
@@ -65,7 +66,8 @@ def execute(
     try:
         task, model = task_of(experiment, seed), model_of(experiment, seed)
         training = run(model, task, commit=begun["commit"] if store == RESULTS else None)
-        done = _train_and_measure(training, task, model, key, export)
+        with products(experiment.precision):
+            done = _train_and_measure(training, task, model, key, export)
     except Exception as error:
         if _is_the_runs_own(error) and is_main() and not failed_path(path).exists():
             write_record(store, _failed(experiment, seed, key, begun))
@@ -103,7 +105,7 @@ def _train_and_measure(
         task.export(trained, export)
     found = task.measure(trained)
     if experiment.keep:  # not before: a model that diverged is none to begin with
-        hashes["trained_weights"] = _keep(task, trained, trained_folder(experiment, seed))
+        hashes["trained_weights"] = _keep(task, trained, kept_folder(experiment, seed))
     record = Record(
         key=key,
         experiment=experiment,

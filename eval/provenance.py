@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from eval.bfloat16 import has_bfloat16
 from eval.identity import asset_hashes
 from eval.paths import ROOT
 from eval.spec import Experiment
@@ -75,6 +76,7 @@ def _hardware() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "bfloat16": has_bfloat16(),  # if not, runs multiply in float32 and round
     }
 
 

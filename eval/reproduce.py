@@ -8,6 +8,7 @@ from itertools import chain
 from statistics import fmean
 from typing import Any
 
+from eval.bfloat16 import has_bfloat16
 from eval.data.assets import ASSETS, Asset
 from eval.data.fetch import fetch, is_fetched
 from eval.data.glue_files import PACKAGED_GLUE
@@ -22,6 +23,7 @@ from eval.notebooks import all_notebooks, execute_with_known, suites_shown
 from eval.paths import OUT, RESULTS, shown
 from eval.runner import plan, run_suites, stored
 from eval.spec import Experiment, Suite, Tier
+from eval.starts import is_committed, pretraining
 from eval.suites import HEADLINE, LONG, suite
 
 __all__ = ["packages_of", "reproduce"]
@@ -75,10 +77,14 @@ def packages_of(suites: Sequence[Suite]) -> list[Asset]:
 
 
 def _suites(names: Sequence[str], tier: Tier) -> list[Suite]:
-    """Return the suites, each once, and before them those that they begin with."""
+    """Return the suites, each once, and before them those that they begin with.
+
+    Weights that are in the repository need no training.
+    """
     found = {name: suite(name, tier) for name in names}
-    arms = [e.pretrained for s in found.values() for e in s.arms]
-    first = {e.suite: suite(e.suite, tier) for e in arms if e is not None}
+    runs = [(e, seed) for s in found.values() for e in s.arms for seed in s.seeds]
+    begins = [b for b in (pretraining(*run) for run in runs) if b is not None]
+    first = {e.suite: suite(e.suite, tier) for e, seed in begins if not is_committed(e, seed)}
     return list((first | found).values())
 
 
@@ -150,6 +156,8 @@ def _announcement(
     if seconds and any(core_s.values()):
         speed = "at the speed of the machine that made the records"
         lines.append(f"about {seconds / 60:.0f} minutes in all {speed},")
+        if not has_bfloat16() and any(s.arms[0].precision == "bf16" for s in chain(*groups)):
+            lines.append("longer on this one, which has no instructions for bfloat16,")
     lines.append("then executes the notebooks and reports yours beside the committed records.")
     lines.append("Ctrl-C stops it; the same command continues.")
     return lines

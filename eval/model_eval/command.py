@@ -7,6 +7,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
+from eval.bfloat16 import products
 from eval.data.fetch import sha256_of
 from eval.data.task_data import AVERAGED, notes, table, task_data
 from eval.errors import UserError
@@ -36,8 +37,9 @@ def eval_model(options: Namespace) -> int:
     tasks = _tasks(options.tasks)
     folder = checkpoint_folder(options.model)
     model, tokenizer = load_folder(folder)
+    precision = {"float32": "no", "bfloat16": "bf16"}[options.precision]
     begin = time.perf_counter()
-    with local_copies(options.folder):
+    with local_copies(options.folder), products(precision):
         found = zero_shot(
             model,
             tokenizer,
@@ -45,7 +47,7 @@ def eval_model(options: Namespace) -> int:
             sources=_sources(options),
             rows=options.rows,
             batch=options.batch,
-            precision={"float32": "no", "bfloat16": "bf16"}[options.precision],
+            precision=precision,
         )
     scores = ModelScores(
         model=folder.name if Path(options.model).is_dir() else options.model,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from eval.bfloat16 import has_bfloat16
 from eval.errors import RunFailed, UserError
 from eval.execute import execute
 from eval.identity import run_key
@@ -143,6 +144,7 @@ def test_the_record_says_where_it_comes_from(records: dict[str, Record]) -> None
     assert origin["assets"].keys() == {"model", "data"}
     assert all(value.startswith("checkout:") for value in origin["assets"].values())
     assert origin["hardware"]["threads"] == 1
+    assert origin["hardware"]["bfloat16"] is has_bfloat16()
     assert origin["commit"] is None or len(origin["commit"]) == 40
 
 

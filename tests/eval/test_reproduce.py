@@ -106,11 +106,18 @@ def test_with_everything_it_runs_all_seeds_of_all_arms(asked: Asked) -> None:
 
 
 def test_named_suites_run_alone_after_what_they_begin_with(asked: Asked) -> None:
-    reproduce.reproduce(tier="cpu", everything=False, names=["vit_finetune"])
+    reproduce.reproduce(tier="smoke", everything=False, names=["vit_finetune"])
     assert asked.together == [["vit_pretrain"], ["vit_finetune"]]
     assert asked.runs["vit_pretrain"] == (("baseline",), (0,))
     assert "10_gpt" not in asked.parameters
-    asked.parameters.clear()
+
+
+def test_weights_in_the_repository_are_not_trained(asked: Asked) -> None:
+    reproduce.reproduce(tier="cpu", everything=False, names=["vit_finetune"])
+    assert asked.together == [["vit_finetune"]]
+
+
+def test_a_notebook_is_executed_if_all_its_suites_are_named(asked: Asked) -> None:
     reproduce.reproduce(tier="cpu", everything=False, names=["gpt_finetune"])
     assert asked.parameters == {}  # notebook 10 would train gpt_pretrain, too
     reproduce.reproduce(tier="cpu", everything=False, names=["gpt_finetune", "gpt_pretrain"])
@@ -176,3 +183,17 @@ def test_it_says_first_what_it_will_do_and_how_long_that_takes(
     assert 5 < int(minutes) < 500
     reproduce.reproduce(tier="smoke", everything=False)
     assert "minutes" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_it_says_that_a_processor_without_bfloat16_takes_longer(
+    asked: Asked,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    native: bool,
+) -> None:
+    monkeypatch.setattr(reproduce, "has_bfloat16", lambda: native)
+    reproduce.reproduce(tier="cpu", everything=False)
+    assert ("no instructions for bfloat16" in capsys.readouterr().out) is not native
+    reproduce.reproduce(tier="cpu", everything=False, names=["bert_pretrain"])  # in float32
+    assert "no instructions for bfloat16" not in capsys.readouterr().out
