@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -29,11 +28,11 @@ T = TypeVar("T")
 def join() -> PartialState:
     """Return this process's place among those of the run; the first call waits for all of them.
 
-    Without a launcher it is alone.
+    Without a launcher it is alone. Without a CUDA device it computes on the CPU: nothing here is
+    tested on another accelerator, such as a Mac's.
     """
     # Told nothing, accelerate takes launched processes without a GPU for so many single ones.
-    launched = "LOCAL_RANK" in os.environ
-    return PartialState(cpu=launched and not torch.cuda.is_available())
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 def is_main() -> bool:

@@ -22,7 +22,7 @@ from eval import launched, runner, train
 from eval.errors import UserError
 from eval.execute import execute
 from eval.paths import ROOT
-from eval.processes import agree, from_main, is_main, num_processes, refuse_uneven
+from eval.processes import agree, from_main, is_main, join, num_processes, refuse_uneven
 from eval.record import Record, load_records
 from eval.spec import Experiment
 from eval.worker import DONE, FAILED, INTERRUPTED
@@ -246,6 +246,18 @@ def test_one_process_prepares_runs_and_is_alone_at_its_run(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("smoke")
+def test_without_cuda_a_run_computes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left to itself, accelerate takes a Mac's GPU."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for name in ("is_available", "is_built"):
+        monkeypatch.setattr(f"torch.backends.mps.{name}", lambda: True)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        assert str(join().device) == "cpu"
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
 def test_torchrun_starts_a_run(out: Path) -> None:
     environment = {**os.environ, "PROCESSES": "2", "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     command = ["bash", str(ROOT / "launch" / "torchrun.sh"), *SMOKE, "--arm", "random_ltd"]
