@@ -104,12 +104,12 @@ def _positive(text: str) -> int:
 def _run_options(run: argparse.ArgumentParser) -> None:
     add = run.add_argument
     add("suite")
-    add("--tier", default="cpu", choices=["smoke", "cpu", "gpu", "paper"])
+    add("--tier", default="cpu", choices=["smoke", "cpu", "gpu", "paper"], help="cpu, unless named")
     add("--arms", nargs="+", default=[], help="all arms, unless named")
     add("--seeds", nargs="+", type=int, help="the suite's declared seeds, unless named")
     add("--workers", type=_positive, help="runs side by side; one per core, unless named")
     add("--source", choices=["package", "hub", "local"], help="where model and data come from")
-    add("--folder", help="copies of hub repositories, for --source local")
+    add("--folder", help="released data or copies of hub repositories, for --source local")
     add("--record", action="store_true", help="write into results/ (clean checkout)")
     add("--retry-failed", action="store_true", help="run again what failed before")
     add("--tensorboard", action="store_true", help="write out/tensorboard")
@@ -119,7 +119,12 @@ def _run_options(run: argparse.ArgumentParser) -> None:
 def _plan_options(plan: argparse.ArgumentParser) -> None:
     add = plan.add_argument
     add("suite")
-    add("--tier", default="paper", choices=["smoke", "cpu", "gpu", "paper"])
+    add(
+        "--tier",
+        default="paper",
+        choices=["smoke", "cpu", "gpu", "paper"],
+        help="paper, unless named",
+    )
     add("--gpus", type=int, default=1, help="that share one run")
     add("--gpu-tflops", type=float, help="peak of a GPU in the runs' precision; an H100's if left")
     add("--mfu", type=float, default=0.4, help="model FLOPs reached, as a fraction of the peak")

@@ -108,9 +108,15 @@ def run(options: Namespace) -> int:
         )
     for record in records:
         measurement = record.measurements[declared.primary]
+        unit = "" if measurement.unit == "fraction" else f" {measurement.unit}"
         print(
             f"{record.experiment.arm:24} seed {record.seed}: {declared.primary} "
-            f"{measurement.value:.4f} {measurement.unit}"
+            f"{measurement.value:.4f}{unit}"
+        )
+    if not options.record:
+        print(
+            f"records: {shown(OUT / 'runs' / declared.name)}; beside the committed ones: "
+            f"./rltd reproduce {declared.name} --tier {options.tier}"
         )
     return 0
 

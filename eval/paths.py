@@ -52,7 +52,7 @@ def local_dir() -> Path:
         lost = f"there is no folder {named}: " if named else ""
         raise UserError(
             f"{lost}the source 'local' needs a folder with released data or copies of hub "
-            "repositories; with --source local, give it with --folder PATH (or RLTD_LOCAL)"
+            "repositories: give it with --folder PATH (or RLTD_LOCAL)"
         )
     return Path(named)
 

@@ -18,11 +18,14 @@ from transformers import (
 from eval.data.assets import asset
 from eval.data.fetch import is_fetched
 from eval.errors import UserError
+from eval.evidence.part import part_of
 from eval.models.decoders import SCRATCH
 from eval.models.encoders import SCRATCH_ENCODERS
 from eval.models.named import MODELS, weights_folder
+from eval.paths import RESULTS
 from eval.processes import refuse_uneven
-from eval.spec import Experiment, Suite
+from eval.record import load_records
+from eval.spec import Experiment, Suite, on_cpu
 from rltd_core import TransformerCost
 from rltd_core.stack import dropping_layers, find_stack, transformer_cost
 
@@ -109,12 +112,22 @@ def plan_lines(suite: Suite, machine: Machine) -> Iterator[str]:
         f"All {len(costs)} arms, {len(suite.seeds)} seed(s) each: "
         f"{_gpu_time(len(suite.seeds) * sum(hours))}."
     )
+    yield from _recorded(suite)
     yield from _space(first, parameters, max(c.tokens for c in costs), machine)
     yield from _assumptions(first, machine)
     yield from suite.caveats
     if first.pretrained is not None:
         its = first.pretrained
         yield f"The pretraining comes on top: ./rltd plan {its.suite} --tier {its.tier}."
+
+
+def _recorded(suite: Suite) -> Iterator[str]:
+    """Yield what the committed runs took, if there are such."""
+    records = [r for r in load_records(RESULTS, suite.name) if r.experiment in suite.arms]
+    minutes = [60 * part_of(suite, [r]).hours() for r in records if r.cost is not None]
+    if minutes:
+        whose = "one core" if on_cpu(suite.arms[0].tier) else "a GPU"
+        yield f"The committed runs took {min(minutes):.1f} to {max(minutes):.1f} min of {whose}."
 
 
 def _arm_cost(experiment: Experiment, cost: TransformerCost) -> ArmCost:

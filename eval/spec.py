@@ -11,7 +11,16 @@ from typing import Any, Literal
 from eval.errors import UserError
 from rltd_core import KeptLength
 
-__all__ = ["Experiment", "Optimization", "Source", "Suite", "Tier", "content_key", "from_source"]
+__all__ = [
+    "Experiment",
+    "Optimization",
+    "Source",
+    "Suite",
+    "Tier",
+    "content_key",
+    "from_source",
+    "on_cpu",
+]
 
 Tier = Literal["smoke", "cpu", "gpu", "paper"]
 Source = Literal["package", "hub", "local", "checkout"]
@@ -261,6 +270,11 @@ def from_source(experiment: Experiment, source: Source) -> Experiment:
     if before is not None and before.source == experiment.source:
         before = replace(before, source=source)
     return replace(experiment, source=source, pretrained=before)
+
+
+def on_cpu(tier: str) -> bool:
+    """Whether the runs of a tier are of a size for a CPU."""
+    return tier in ("smoke", "cpu")
 
 
 def content_key(experiment: Experiment, seed: int, assets: dict[str, str]) -> str:

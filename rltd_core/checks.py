@@ -35,8 +35,13 @@ def check_arguments(model: object, schedule: object, policy: object, protected: 
             raise TypeError(f"{what}, got {value!r:.80}")
     if not callable(policy):
         raise TypeError(f"policy must be a function, see rltd_core.policies; got {policy!r}")
-    if whole(protected, "protected must be a number of tokens") < 0:
+    if (protected := whole(protected, "protected must be a number of tokens")) < 0:
         raise ValueError(f"protected must not be negative, got {protected}")
+    if isinstance(schedule, KeptLength) and schedule.start < protected:
+        raise ValueError(
+            f"protected tokens are always kept, so the schedule must start at {protected} or more "
+            f"of them, not at {schedule.start}"
+        )
 
 
 def real_tokens(mask: Tensor | None) -> Tensor | None:

@@ -10,7 +10,7 @@ from eval.evidence.arms import difference_label
 from eval.evidence.formatting import signed, words
 from eval.evidence.grid import common
 from eval.evidence.intervals import interval
-from eval.evidence.stats import BASELINE, TREATMENT, paired
+from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT, paired
 from eval.record import Record
 from eval.spec import Suite
 
@@ -51,6 +51,7 @@ CONTRASTS = (
     (HIGHER, FULL_HIGHER, "the method, both with the higher peak rate"),
     (HIGHER, TREATMENT, "a higher peak rate, with random-LTD"),
     (PADDING, TREATMENT, "leaving padding out of the draw while real tokens last"),
+    (PADDING, SHORTENED, "dropping padding first, in place of shorter training"),
     (CLS, TREATMENT, "never dropping [CLS]"),
     (CLASS_TOKEN, TREATMENT, "never dropping the class token"),
     (TREATMENT, CONSTANT, "a kept length that grows, in place of a constant one"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from eval.evidence.stats import judge
 from eval.evidence.tables import missing
 from eval.record import Record
-from eval.spec import Suite
+from eval.spec import Suite, on_cpu
 
 __all__ = ["Part", "part_of"]
 
@@ -42,8 +42,8 @@ class Part:
             for r in self.records
             if r.cost is not None and (arms is None or r.experiment.arm in arms)
         ]
-        on_cpu = self.tier in ("smoke", "cpu")
-        return sum(c.train_cpu_s if on_cpu else c.train_wall_s for c in costs) / 3600
+        on_core = on_cpu(self.tier)
+        return sum(c.train_cpu_s if on_core else c.train_wall_s for c in costs) / 3600
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -66,10 +66,10 @@ class Part:
         return judge(self.suite, self.records).sentence
 
 
-def part_of(suite: Suite, records: Sequence[Record], *, any_seed: bool = False) -> Part:
+def part_of(suite: Suite, records: Sequence[Record], *, some_seeds: bool = False) -> Part:
     """Choose the records that the suite declares: its tier, specifications and seeds.
 
-    With `any_seed` the seeds are those that the records have.
+    With `some_seeds`, those of its seeds that the records have are the whole of it.
     """
     here = [r for r in records if r.experiment.tier == suite.arms[0].tier]
     declared = {experiment.arm: experiment for experiment in suite.arms}
@@ -79,11 +79,11 @@ def part_of(suite: Suite, records: Sequence[Record], *, any_seed: bool = False) 
         name = f"{arm} seed {record.seed} ({record.key})"
         if declared.get(arm) != record.experiment:
             left_out.setdefault("another specification than the suite's", []).append(name)
-        elif not any_seed and record.seed not in suite.seeds:
+        elif record.seed not in suite.seeds:
             left_out.setdefault("a seed that the suite does not declare", []).append(name)
         else:
             current.append(record)
-    if any_seed:
+    if some_seeds:
         suite = replace(suite, seeds=tuple(sorted({r.seed for r in current})))
     where = f"{suite.name}, tier {suite.arms[0].tier}"
     lines = [f"{where}: {reason}: {', '.join(names)}" for reason, names in left_out.items()]

@@ -19,7 +19,7 @@ from eval.evidence.sentences import loss_name
 from eval.evidence.series import MEAN, curve_data, schedule_data, verdict_data
 from eval.evidence.stats import BASELINE
 from eval.record import Record
-from eval.spec import Suite
+from eval.spec import Suite, on_cpu
 
 __all__ = [
     "ARMS",
@@ -38,20 +38,21 @@ _LEGEND_CHARACTERS = 105
 
 
 def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
-    """Draw validation loss against layer tokens and against wall-clock."""
+    """Draw validation loss against layer tokens and against time."""
     data, looks = curve_data(suite, records, store), _looks(records)
     tokens_unit, tokens = _unit(data["layer_tokens"], _COUNTS)
-    time_unit, seconds = _unit(data[data["seed"] == MEAN]["wall_s"], _TIMES)
+    time_unit, seconds = _unit(data[data["seed"] == MEAN]["time_s"], _TIMES)
     with canvas(columns=2, sharey=True) as (figure, (left, right)):
         for (arm, seed), curve in _groups(data, "arm", "seed"):
             thin = seed != MEAN
             _line(left, curve["layer_tokens"] / tokens, curve["val_nll"], looks[arm], thin=thin)
-            _line(right, curve["wall_s"] / seconds, curve["val_nll"], looks[arm], thin=thin)
+            _line(right, curve["time_s"] / seconds, curve["val_nll"], looks[arm], thin=thin)
         left.set(xlabel=f"layer tokens{tokens_unit}", ylabel=loss_name(suite))
         left.set_ylim(*_loss_limits(data))
-        right.set(xlabel=f"training time{time_unit}")
+        whose = "of a core" if on_cpu(suite.arms[0].tier) else "of a GPU"
+        right.set(xlabel=f"training time {whose}{time_unit}")
         left.set_title("against compute")
-        longest = max(data[data["seed"] == MEAN]["wall_s"]) / seconds
+        longest = max(data[data["seed"] == MEAN]["time_s"]) / seconds
         right.set_xlim(-0.05 * longest, 1.2 * longest)
         right.set_title("against time (median seed), descriptive only")
         _title(figure, suite, data, many="mean over seeds (thick) and each seed (thin)")

@@ -78,6 +78,8 @@ def build(
         blocks |= _glue(parts, made) | _bench(parts, store_from, made)
         blocks |= _zero_shot(store_from, made)
         written = _publish(made, summary_dir)
+        for path in _orphans(made, summary_dir):
+            path.unlink()
     text = readme.read_text()
     for name, block in blocks.items():
         text = with_headline(text, name, block)
@@ -92,14 +94,15 @@ def stale(
     *,
     find: Callable[[str, Tier], Suite] = find_suite,
 ) -> list[Path]:
-    """Return the files that `build` would change, without changing them."""
+    """Return the files that `build` would change or remove, without changing them."""
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         shutil.copy(readme, made / "README")
         build(store_from, made / "summary", made / "README", find=find)
         pairs = [(path, summary_dir / path.name) for path in sorted((made / "summary").iterdir())]
         pairs.append((made / "README", readme))
-        return [there for here, there in pairs if not _same(here, there)]
+        differing = [there for here, there in pairs if not _same(here, there)]
+        return differing + _orphans(made / "summary", summary_dir)
 
 
 def yours(
@@ -112,7 +115,7 @@ def yours(
 
     Raises: UserError if no suite has a run of yours.
     """
-    parts = [part_of(suite, load_records(store, suite.name), any_seed=True) for suite in suites]
+    parts = [part_of(suite, load_records(store, suite.name), some_seeds=True) for suite in suites]
     known = {
         (suite.name, suite.arms[0].tier): part_of(suite, load_records(committed, suite.name))
         for suite in suites
@@ -250,6 +253,11 @@ def _publish(made: Path, to: Path) -> tuple[Path, ...]:
         if not _same(path, to / path.name):
             shutil.copyfile(path, to / path.name)
     return tuple(to / path.name for path in sorted(made.iterdir()))
+
+
+def _orphans(made: Path, there: Path) -> list[Path]:
+    """Return the files of suites that have no records any more."""
+    return [path for path in sorted(there.iterdir()) if not (made / path.name).exists()]
 
 
 def _same(one: Path, other: Path) -> bool:

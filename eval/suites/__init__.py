@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 
 from eval.errors import UserError
 from eval.spec import Suite, Tier
@@ -114,7 +115,9 @@ def tiers_of(name: str) -> Mapping[Tier, Callable[[], Suite]]:
     Raises: UserError for an unknown suite.
     """
     if name not in SUITES:
-        raise UserError(f"unknown suite {name!r}; known are {', '.join(SUITES)}")
+        near = get_close_matches(name, SUITES) or [s for s in SUITES if s.startswith(name)]
+        meant = f"did you mean {' or '.join(near[:3])}? " if near else ""
+        raise UserError(f"unknown suite {name!r}; {meant}./rltd list names all")
     return SUITES[name].declared
 
 

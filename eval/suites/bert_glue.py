@@ -145,7 +145,8 @@ def _pilot_question(name: str) -> str:
 
 
 def _title(name: str) -> str:
-    return glue_task(name.removesuffix("_full")).title
+    own = " (GLUE's own rows)" if name.endswith("_full") else ""
+    return glue_task(name.removesuffix("_full")).title + own
 
 
 def _declare() -> dict[str, Declared]:

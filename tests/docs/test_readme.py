@@ -12,6 +12,7 @@ import pytest
 
 from eval.__main__ import VERBS
 from eval.paths import ROOT
+from eval.suites import HEADLINE
 from eval.torchvision_repair import ensure_torchvision
 from tests.docs.commands import MAIN_JOB, run_command
 
@@ -74,6 +75,11 @@ def test_the_readme_names_every_folder_of_the_repository() -> None:
     folders = {p.name for p in ROOT.iterdir() if p.is_dir() and p.name.isidentifier()} - made
     here = README[README.index("## What is here") : README.index("## Where this differs")]
     assert folders == set(re.findall(r"\[`(\w+)/`\]", here))
+
+
+def test_the_readme_names_the_suites_of_the_main_job() -> None:
+    told = README[README.index("## Two commands") : README.index("./rltd test")]
+    assert set(HEADLINE) == set(re.findall(r"`(\w+)`", told))
 
 
 def test_the_costs_that_the_readme_states_are_the_recorded_ones() -> None:

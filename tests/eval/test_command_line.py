@@ -57,8 +57,8 @@ def test_every_verb_has_a_command_and_a_line_of_help(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nonsense"], "unknown suite 'nonsense'; known are gpt_finetune"),
-        (["status", "nonsense"], "unknown suite 'nonsense'; known are gpt_finetune"),
+        (["run", "nonsense"], "unknown suite 'nonsense'; ./rltd list names all"),
+        (["status", "bert_glue_sst"], "did you mean bert_glue_sst2 or "),
         ([*SMOKE, "--arms", "nonsense"], "no arm 'nonsense'; it has "),
         (["run", "gpt_finetune", "--tier", "gpu"], "is declared at smoke"),
         (["assets", "--fetch", "nonsense"], "unknown asset 'nonsense'; known are "),
@@ -181,7 +181,8 @@ def test_run_prints_the_primary_measurement_of_every_run(
         )
     capsys.readouterr()
     assert main(SMOKE) == 0  # all of it is done: nothing is started
-    lines = capsys.readouterr().out.splitlines()
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last.endswith("./rltd reproduce gpt_finetune --tier smoke")
     assert [line.split()[0] for line in lines] == list(ARMS)
     assert all("seed 0: bits_per_byte 4." in line for line in lines)
     assert all(line.endswith(" bits/byte") for line in lines)

@@ -72,7 +72,7 @@ def test_each_row_is_a_paired_difference_of_two_arms() -> None:
     suite, records = evidence()
     table = contrast_table(suite, records)
     assert list(table.columns) == ["difference", "effect of", "n", COLUMN]
-    assert len(table) == len(CONTRASTS) == 19
+    assert len(table) == len(CONTRASTS) == 20
     for row, (arm, against, meaning) in zip(table.to_dict("records"), CONTRASTS, strict=True):
         assert row["difference"] == f"{ARMS[arm].label} - {ARMS[against].label}"
         assert row["effect of"] == meaning
@@ -151,7 +151,7 @@ def test_arms_without_a_run_have_no_row() -> None:
     suite, records = evidence()
     kept = [r for r in records if r.experiment.arm != "random_ltd_equal_layer_tokens"]
     assert has_contrasts(kept)
-    assert len(contrast_table(suite, kept)) == 18
+    assert len(contrast_table(suite, kept)) == 19
 
 
 def test_the_three_arms_of_the_verdict_leave_nothing_to_take_apart() -> None:

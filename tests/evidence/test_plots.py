@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -21,7 +22,7 @@ from eval.evidence.plots import (
     schedule_data,
     verdict_data,
 )
-from eval.evidence.series import MEAN
+from eval.evidence.series import MEAN, read_curve
 from eval.evidence.stats import judge
 from tests.evidence.synthetic import make_failed, make_records, make_suite, write_store
 
@@ -67,8 +68,19 @@ def test_the_drawn_mean_is_the_mean_of_the_drawn_seeds(evidence):
     seeds, mean = data[data["seed"] != MEAN], data[data["seed"] == MEAN]
     assert len(seeds) == 5
     assert mean["val_nll"].item() == pytest.approx(seeds["val_nll"].mean())
-    assert mean["wall_s"].item() == statistics.median(seeds["wall_s"])
+    assert mean["time_s"].item() == statistics.median(seeds["time_s"])
     assert set(data["n"]) == {5}
+
+
+def test_time_is_that_of_a_core_at_the_small_tiers_and_of_a_gpu_at_the_large(evidence):
+    suite, records, store = evidence
+    (record,) = [r for r in records if r.experiment.arm == "random_ltd" and r.seed == 0]
+    wall = read_curve(store, record)["wall_s"].iloc[-1]
+    slow = replace(record, cost=replace(record.cost, train_wall_s=50.0, train_cpu_s=20.0))
+    large = replace(slow, experiment=replace(slow.experiment, tier="gpu"))
+    for each, share in ((slow, 0.4), (large, 1.0)):
+        data = curve_data(suite, [each], store).query("seed == '0'")
+        assert data["time_s"].iloc[-1] == pytest.approx(share * wall)
 
 
 def test_every_drawn_line_is_in_the_data(evidence):

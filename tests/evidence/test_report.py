@@ -120,6 +120,16 @@ def test_stale_names_what_a_rebuild_would_change_and_changes_nothing(built: Plac
     assert built.content() == before
 
 
+def test_a_page_without_records_is_stale_and_goes(built: Place):
+    old = built.summary / "vit_finetune.md"
+    old.write_text("of records that are gone")
+    assert built.stale() == [old.name]
+    assert old.exists()
+    built.build()
+    assert built.stale() == []
+    assert not old.exists()
+
+
 def test_the_readme_block_is_replaced_and_the_rest_is_untouched(built: Place):
     text = built.readme.read_text()
     begin, end = text.index("<!-- headline: gpt"), text.index("<!-- /headline -->")
@@ -216,6 +226,17 @@ def test_yours_stands_beside_the_committed(place: Place, tmp_path: Path):
     assert "No evidence (tier cpu, n = 1 seed; 5 are needed)" in page
     assert report.missing == ()
     assert (mine / "report" / "gpt_finetune-cpu-curves.svg").exists()
+
+
+def test_a_seed_of_yours_that_is_not_declared_has_no_vote(place: Place, tmp_path: Path):
+    suite, mine = make_suite(), tmp_path / "mine"
+    experiment = suite.arm("baseline")
+    seeds = (1, 99)
+    write_store(mine, [make_record(experiment, seed, 1.0) for seed in seeds])
+    report = yours([suite], mine, place.store, mine / "report")
+    assert "No evidence (tier cpu, n = 0" in (mine / "report" / "gpt_finetune.md").read_text()
+    (line,) = report.left_out
+    assert "a seed that the suite does not declare: baseline seed 99 (" in line
 
 
 def test_yours_works_before_anything_is_committed(place: Place, tmp_path: Path):
