@@ -35,6 +35,8 @@ __all__ = [
 _COUNTS = {"": 1, " (thousands)": 1e3, " (millions)": 1e6, " (billions)": 1e9}
 _TIMES = {" (seconds)": 1, " (minutes)": 60, " (hours)": 3600}
 _LEGEND_CHARACTERS = 105
+_ARMS_WITH_SEEDS = 6
+"""With more arms than these the seeds of all could not be told apart."""
 
 
 def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
@@ -42,20 +44,22 @@ def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
     data, looks = curve_data(suite, records, store), _looks(records)
     tokens_unit, tokens = _unit(data["layer_tokens"], _COUNTS)
     time_unit, seconds = _unit(data[data["seed"] == MEAN]["time_s"], _TIMES)
+    each_seed = len(set(data["arm"])) <= _ARMS_WITH_SEEDS
     with canvas(columns=2, sharey=True) as (figure, (left, right)):
         for (arm, seed), curve in _groups(data, "arm", "seed"):
-            thin = seed != MEAN
-            _line(left, curve["layer_tokens"] / tokens, curve["val_nll"], looks[arm], thin=thin)
-            _line(right, curve["time_s"] / seconds, curve["val_nll"], looks[arm], thin=thin)
+            loss, thin = curve["val_nll"], seed != MEAN
+            if each_seed or not thin:
+                _line(left, curve["layer_tokens"] / tokens, loss, looks[arm], thin=thin)
+            if not thin:
+                _line(right, curve["time_s"] / seconds, loss, looks[arm])
         left.set(xlabel=f"layer tokens{tokens_unit}", ylabel=loss_name(suite))
         left.set_ylim(*_loss_limits(data))
         whose = "of a core" if on_cpu(suite.arms[0].tier) else "of a GPU"
         right.set(xlabel=f"training time {whose}{time_unit}")
         left.set_title("against compute")
-        longest = max(data[data["seed"] == MEAN]["time_s"]) / seconds
-        right.set_xlim(-0.05 * longest, 1.2 * longest)
         right.set_title("against time (median seed), descriptive only")
-        _title(figure, suite, data, many="mean over seeds (thick) and each seed (thin)")
+        many = "mean over seeds (thick) and each seed (thin)" if each_seed else "mean over seeds"
+        _title(figure, suite, data, many=many)
         counts = {arm: rows["n"].iloc[0] for (arm,), rows in _groups(data, "arm")}
         _legend(figure, looks, {arm: f" (n = {n})" for arm, n in counts.items()})
     return figure

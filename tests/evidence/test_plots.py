@@ -10,6 +10,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
 from eval.errors import UserError
 from eval.evidence.arms import ARMS, arm_looks
@@ -39,6 +40,10 @@ def evidence(tmp_path_factory: pytest.TempPathFactory):
     records = make_records(suite)
     write_store(store, records)
     return suite, records, store
+
+
+def drawn_values(axes: Axes) -> list[float]:
+    return sorted(y for line in axes.lines for y in line.get_ydata())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,9 +91,17 @@ def test_time_is_that_of_a_core_at_the_small_tiers_and_of_a_gpu_at_the_large(evi
 def test_every_drawn_line_is_in_the_data(evidence):
     data = curve_data(*evidence)
     left, right = plot_curves(*evidence).axes
-    assert len(left.lines) == len(right.lines) == len(data.groupby(["arm", "seed"])) == 18
-    drawn = sorted(y for line in left.lines for y in line.get_ydata())
-    assert drawn == sorted(data["val_nll"])
+    assert len(left.lines) == len(data.groupby(["arm", "seed"])) == 18
+    assert drawn_values(left) == sorted(data["val_nll"])
+    assert drawn_values(right) == sorted(data[data["seed"] == MEAN]["val_nll"])
+
+
+def test_with_many_arms_their_means_alone_are_drawn(evidence, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("eval.evidence.plots._ARMS_WITH_SEEDS", 2)
+    data, figure = curve_data(*evidence), plot_curves(*evidence)
+    for axes in figure.axes:
+        assert drawn_values(axes) == sorted(data[data["seed"] == MEAN]["val_nll"])
+    assert "each seed" not in figure.get_suptitle()
 
 
 def test_the_schedule_is_what_the_runs_used(evidence):
