@@ -12,7 +12,7 @@ from dataclasses import replace
 from eval.data.assets import ASSETS
 from eval.errors import UserError
 from eval.paths import NOTEBOOKS, OUT, RESULTS, ROOT, cache_dir, local_copies, shown
-from eval.spec import from_source
+from eval.spec import from_source, on_cpu
 from eval.suites import SUITES, suite
 
 __all__ = [
@@ -114,10 +114,10 @@ def run(options: Namespace) -> int:
             f"{measurement.value:.4f}{unit}"
         )
     if not options.record:
-        print(
-            f"records: {shown(OUT / 'runs' / declared.name)}; beside the committed ones: "
-            f"./rltd reproduce {declared.name} --tier {options.tier}"
+        beside = (
+            f"; beside the committed ones: ./rltd reproduce {declared.name} --tier {options.tier}"
         )
+        print(f"records: {shown(OUT / 'runs' / declared.name)}" + beside * on_cpu(options.tier))
     return 0
 
 
