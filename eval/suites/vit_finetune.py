@@ -81,7 +81,7 @@ FINETUNING = replace(
     steps=1000,
     # Paper: section 5.3. Their 1e-4 is for a model of 86 M parameters and 5,474 steps of 128.
     optimization=Optimization(
-        peak_lr=0.03,
+        peak_lr=0.01,
         shape="constant",
         clock="steps",
         warmup_steps=0,
