@@ -11,6 +11,7 @@ from eval.evidence.formatting import percent, signed, to_markdown
 from eval.evidence.paper.published import Claim
 from eval.evidence.part import Part
 from eval.evidence.tables import beside_paper
+from eval.spec import on_cpu
 
 __all__ = [
     "HOW_JUDGED",
@@ -76,7 +77,7 @@ def cost_sentence(parts: Sequence[Part]) -> str:
         here = [part for part in parts if part.tier == tier]
         runs = sum(r.cost is not None for part in here for r in part.records)
         hours = sum(part.hours() for part in here)
-        unit = "one core" if tier in ("smoke", "cpu") else "a GPU"
+        unit = "one core" if on_cpu(tier) else "a GPU"
         said.append(f"{runs} at tier {tier} trained for {hours:.1f} hours of {unit}")
     return f"All runs of the present suites, pilots included: {'; '.join(said)}." if said else ""
 
