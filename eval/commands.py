@@ -122,10 +122,10 @@ def run(options: Namespace) -> int:
 
 
 def status(options: Namespace) -> int:
-    """Print, for each suite and store, what is done, under way, failed or missing."""
-    from eval.status import overview
+    """Print, for each suite or arm and store, what is done, under way, failed or missing."""
+    from eval.status import arm_by_arm, overview
 
-    for line in overview(options.suite):
+    for line in arm_by_arm(options.suite) if options.suite else overview():
         print(line)
     return 0
 

@@ -1,8 +1,8 @@
-"""What is done, under way, failed or missing, suite by suite."""
+"""What is done, under way, failed or missing: suite by suite, or arm by arm."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eval.checkpoint import latest_checkpoint
@@ -11,26 +11,36 @@ from eval.identity import run_key
 from eval.paths import OUT, RESULTS
 from eval.record import failed_path, record_path
 from eval.runner import job_folder
-from eval.spec import Experiment, Suite
+from eval.spec import Experiment
 from eval.suites import SUITES, suite, tiers_of
 
-__all__ = ["overview", "run_state"]
+__all__ = ["arm_by_arm", "overview", "run_state"]
 
 
-def overview(name: str | None = None) -> Iterator[str]:
-    """Yield lines for every suite, or the named one, at each of its tiers.
+def overview() -> Iterator[str]:
+    """Yield a line for every suite at each of its tiers."""
+    for each in SUITES:
+        for tier in tiers_of(each):
+            declared = suite(each, tier)
+            cannot = "cannot say: its data lie in your folder (set RLTD_LOCAL)"
+            refused = _refusal(declared.arms[0])
+            line = cannot if refused else _stores_line(declared.arms, declared.seeds)
+            yield f"{f'{each} [{tier}]':46} {line}"
+
+
+def arm_by_arm(name: str) -> Iterator[str]:
+    """Yield a line for every arm of a suite, at each of its tiers.
 
     Raises: UserError if there is no such suite.
     """
-    for each in SUITES if name is None else [name]:
-        for tier in tiers_of(each):
-            declared = suite(each, tier)
-            yield f"{each} [{tier}]"
-            if refusal := _refusal(declared.arms[0]):
-                yield f"  {refusal}"
-                continue
-            for experiment in declared.arms:
-                yield f"  {experiment.arm:30} {_arm_line(declared, experiment)}"
+    for tier in tiers_of(name):
+        declared = suite(name, tier)
+        yield f"{name} [{tier}]"
+        if refusal := _refusal(declared.arms[0]):
+            yield f"  {refusal}"
+            continue
+        for experiment in declared.arms:
+            yield f"  {experiment.arm:30} {_stores_line([experiment], declared.seeds)}"
 
 
 def run_state(store: Path, experiment: Experiment, seed: int) -> str:
@@ -54,11 +64,16 @@ def _refusal(experiment: Experiment) -> str:
     return ""
 
 
-def _arm_line(declared: Suite, experiment: Experiment) -> str:
+def _stores_line(arms: Sequence[Experiment], seeds: Sequence[int]) -> str:
+    """Say how many runs are done, among the committed ones and yours, and which are begun."""
     parts = []
     for label, store in (("committed", RESULTS), ("yours", OUT)):
-        states = {seed: run_state(store, experiment, seed) for seed in declared.seeds}
+        states = {(e.arm, seed): run_state(store, e, seed) for e in arms for seed in seeds}
         done = list(states.values()).count("done")
-        open_runs = [f"seed {n} {s}" for n, s in states.items() if s not in {"done", "-"}]
-        parts.append(f"{label} {done}/{len(states)}" + "".join(f", {text}" for text in open_runs))
+        begun = {run: state for run, state in states.items() if state not in {"done", "-"}}
+        named = [
+            f", {f'{arm} ' if len(arms) > 1 else ''}seed {seed} {state}"
+            for (arm, seed), state in begun.items()
+        ]
+        parts.append(f"{label} {done}/{len(states)}" + "".join(named))
     return "; ".join(parts)

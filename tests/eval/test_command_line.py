@@ -156,11 +156,15 @@ def test_status_says_what_is_done_failed_and_under_way(
         carry_out("random_ltd", stop=True)
     capsys.readouterr()
     assert main(["status"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    first, *others = capsys.readouterr().out.splitlines()
+    begun = "random_ltd seed 0 at step 0"
+    assert first.split("  ")[0] == "gpt_finetune [smoke]"
+    assert first.endswith(f" committed 0/3; yours 1/3, {begun}")
+    assert not any("committed 0/3; yours 1/3" in line for line in others)
     assert main(["status", "gpt_finetune"]) == 0
-    assert capsys.readouterr().out.splitlines() == lines[: lines.index("gpt_finetune_pilot [cpu]")]
-    begin = lines.index("gpt_finetune [smoke]") + 1
-    mine = {line.split()[0]: line for line in lines[begin : begin + 3]}
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading == "gpt_finetune [smoke]"
+    mine = {line.split()[0]: line for line in lines[:3]}
     assert mine["baseline"].endswith("yours 1/1")
     assert mine["random_ltd"].endswith(" committed 0/1; yours 0/1, seed 0 at step 0")
     assert mine["shortened_baseline"].endswith("yours 0/1")
