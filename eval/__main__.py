@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     by_name["test"].add_argument("pytest", nargs="*", help="arguments for pytest, then run alone")
     _report_options(by_name["report"])
     by_name["status"].add_argument("suite", nargs="?", help="all, a line each, unless named")
+    by_name["status"].add_argument("--folder", help="released data, of suites that read it")
     by_name["assets"].add_argument(
         "--fetch", nargs="+", metavar="NAME", help="fetch these, or `all`, into the cache"
     )

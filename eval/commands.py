@@ -125,8 +125,9 @@ def status(options: Namespace) -> int:
     """Print, for each suite or arm and store, what is done, under way, failed or missing."""
     from eval.status import arm_by_arm, overview
 
-    for line in arm_by_arm(options.suite) if options.suite else overview():
-        print(line)
+    with local_copies(options.folder):
+        for line in arm_by_arm(options.suite) if options.suite else overview():
+            print(line)
     return 0
 
 

@@ -22,7 +22,7 @@ def overview() -> Iterator[str]:
     for each in SUITES:
         for tier in tiers_of(each):
             declared = suite(each, tier)
-            cannot = "cannot say: its data lie in your folder (set RLTD_LOCAL)"
+            cannot = "cannot say: it reads released data (--folder DIR)"
             refused = _refusal(declared.arms[0])
             line = cannot if refused else _stores_line(declared.arms, declared.seeds)
             yield f"{f'{each} [{tier}]':46} {line}"

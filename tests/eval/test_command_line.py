@@ -13,9 +13,7 @@ from eval.data.assets import ASSETS
 from eval.doctor import Finding
 from eval.execute import execute
 from eval.paths import ROOT
-from eval.runner import plan
 from eval.suites import HEADLINE, SUITES
-from eval.train import Interrupted
 from tests.eval.experiments import ARMS, arm
 from tests.eval.packages import declare, put_by_hand, zip_bytes
 
@@ -133,41 +131,6 @@ def test_list_names_every_suite_tier_and_arm(capsys: pytest.CaptureFixture[str])
         assert f"{name}: {entry.question}" in printed
     assert "  smoke seeds 0; arms baseline, random_ltd, shortened_baseline" in printed
     assert set(HEADLINE) <= set(SUITES)
-
-
-@pytest.mark.usefixtures("smoke")
-def test_status_says_what_is_done_failed_and_under_way(
-    out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def carry_out(name: str, *, stop: bool) -> None:
-        (job,) = plan([arm(name)], [0], out)
-        execute(
-            arm(name),
-            0,
-            store=out,
-            scratch=job.folder / "checkpoints",
-            on_step=lambda journal: None,
-            should_stop=lambda: stop,
-        )
-
-    monkeypatch.setattr("eval.status.RESULTS", out.parent / "committed")
-    carry_out("baseline", stop=False)
-    with pytest.raises(Interrupted):
-        carry_out("random_ltd", stop=True)
-    capsys.readouterr()
-    assert main(["status"]) == 0
-    first, *others = capsys.readouterr().out.splitlines()
-    begun = "random_ltd seed 0 at step 0"
-    assert first.split("  ")[0] == "gpt_finetune [smoke]"
-    assert first.endswith(f" committed 0/3; yours 1/3, {begun}")
-    assert not any("committed 0/3; yours 1/3" in line for line in others)
-    assert main(["status", "gpt_finetune"]) == 0
-    heading, *lines = capsys.readouterr().out.splitlines()
-    assert heading == "gpt_finetune [smoke]"
-    mine = {line.split()[0]: line for line in lines[:3]}
-    assert mine["baseline"].endswith("yours 1/1")
-    assert mine["random_ltd"].endswith(" committed 0/1; yours 0/1, seed 0 at step 0")
-    assert mine["shortened_baseline"].endswith("yours 0/1")
 
 
 @pytest.mark.usefixtures("smoke")
