@@ -29,7 +29,7 @@ for _name in ("RLTD_OUT", "RLTD_CACHE", "RLTD_LOCAL"):
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 """Committed records, curves, tables and figures."""
-OUT = Path(os.environ.get("RLTD_OUT", ROOT / "out"))
+OUT = Path(os.environ.get("RLTD_OUT") or ROOT / "out")
 """What a user's own runs produce; git-ignored. RLTD_OUT moves it."""
 NOTEBOOKS = ROOT / "notebooks"
 WEIGHTS = ROOT / "weights"
@@ -38,8 +38,8 @@ WEIGHTS = ROOT / "weights"
 
 def cache_dir() -> Path:
     """Return the folder for fetched packages and what is made from them; RLTD_CACHE moves it."""
-    base = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
-    return Path(os.environ.get("RLTD_CACHE", Path(base) / "rltd"))
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("RLTD_CACHE") or Path(base) / "rltd")
 
 
 def local_dir() -> Path:

@@ -50,7 +50,7 @@ def package_pictures(name: str, split: str) -> Pictures:
     return of_pixels(pixels_NHWC, np.array(labels), origin=f"{name} {split}")
 
 
-def local_pictures(name: str, repository: str, split: str) -> Pictures:
+def local_pictures(name: str, repository: str, split: str, *, classes: int) -> Pictures:
     """Return the pictures of the folder of `--source local`.
 
     CIFAR as torchvision keeps it (`cifar-10-batches-py`, `cifar-100-python`); of ImageNet
@@ -68,7 +68,8 @@ def local_pictures(name: str, repository: str, split: str) -> Pictures:
     origin = f"{local_identity(name, repository)} {split}"
     if name in _CIFAR:
         return cifar_pictures(name, folder, split, origin=origin)
-    return folder_pictures(name, folder / ("val" if split == "test" else split), origin=origin)
+    place = folder / ("val" if split == "test" else split)
+    return folder_pictures(name, place, classes, origin=origin)
 
 
 @cache

@@ -144,7 +144,7 @@ def _whole(wanted: ImageSet, split: str, source: str) -> Pictures:
     if source == "package" and wanted.package is not None:
         return package_pictures(wanted.package, split)
     if source == "local" and wanted.hub is not None:
-        return local_pictures(wanted.whole, wanted.hub[0], split)
+        return local_pictures(wanted.whole, wanted.hub[0], split, classes=wanted.classes)
     if source == "hub" and wanted.hub is not None:
         return hub_pictures(*wanted.hub, split=split)
     if source == "package":

@@ -33,10 +33,10 @@ def cifar_pictures(name: str, folder: Path, split: str, *, origin: str) -> Pictu
     return of_pixels(found.data, np.array(found.targets), origin=origin)
 
 
-def folder_pictures(name: str, folder: Path, *, origin: str) -> Pictures:
+def folder_pictures(name: str, folder: Path, classes: int, *, origin: str) -> Pictures:
     """Return the pictures of a folder with a folder for each class, numbered by name.
 
-    Raises: UserError if it has none.
+    Raises: UserError if it has none, or not as many as the data set has classes.
     """
     try:
         found = ImageFolder(str(folder))
@@ -45,6 +45,11 @@ def folder_pictures(name: str, folder: Path, *, origin: str) -> Pictures:
             f"{folder} has no folder of pictures for each class ({error}); {name} is read from "
             f"{name}/train and {name}/val"
         ) from error
+    if len(found.classes) != classes:
+        raise UserError(
+            f"{folder} has {len(found.classes)} folders, and {name} has {classes} classes; one too "
+            "few or too many would number the others wrongly"
+        )
     return Pictures(
         origin=origin,
         read=lambda row: found.loader(found.samples[row][0]),

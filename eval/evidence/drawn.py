@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from eval.data.images import image_set
 from eval.evidence.canvas import save
 from eval.evidence.images.plots import plot_accuracy, plot_cost, plot_recovery
 from eval.evidence.images.series import accuracy_data, cost_data, recovery_data
@@ -20,6 +21,7 @@ from eval.evidence.plots import (
 )
 from eval.evidence.zero_shot.plot import bars_data, plot_zero_shot
 from eval.evidence.zero_shot.scores import has_tasks
+from eval.models.vits import vit
 
 __all__ = ["draw"]
 
@@ -36,7 +38,7 @@ _FIGURES = {
 _ONLY_IF: dict[str, Callable[[Part], bool]] = {
     "verdict": lambda part: part.suite.margin is not None,
     "accuracy": lambda part: _drops_images(part),
-    "recovery": lambda part: _drops_images(part),
+    "recovery": lambda part: _drops_images(part) and _is_like_the_authors(part),
     "cost": lambda part: _drops_images(part),
     "schedule": lambda part: (
         part.suite.margin is not None and _drops(part) and not _drops_images(part)
@@ -65,6 +67,13 @@ def _drops(part: Part) -> bool:
     """Whether a run drops tokens: where none does, all arms have one schedule."""
     kept = [record.experiment.kept for record in part.records]
     return any(k.start < k.full for k in kept)
+
+
+def _is_like_the_authors(part: Part) -> bool:
+    """Whether a pretrained model is finetuned on CIFAR-10, as in the authors' run."""
+    e = part.suite.arms[0]
+    from_scratch = e.pretrained is None and vit(e.model).hub is None
+    return not from_scratch and image_set(e.data).whole in {"cifar10", "digits"}
 
 
 def _drops_images(part: Part) -> bool:

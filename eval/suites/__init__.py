@@ -103,10 +103,7 @@ HEADLINE = (
 )
 """The suites that `./rltd reproduce` runs."""
 LONG = ("vit_finetune",)
-"""Those it runs where they are named, and at the smoke tier.
-
-The pretraining alone keeps one core longer than all of `HEADLINE` keeps two.
-"""
+"""Those it runs where they are named, and at the smoke tier: with them it would take too long."""
 
 
 def tiers_of(name: str) -> Mapping[Tier, Callable[[], Suite]]:

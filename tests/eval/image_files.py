@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from datasets import Dataset, Features, Image, Value
 from PIL import Image as Picture
 from torchvision.datasets import CIFAR10, CIFAR100
 
+from eval.data.images import IMAGE_SETS
 from tests.eval.packages import declare, put_by_hand, tgz_bytes
 
 CLASSES = {"cifar10": 10, "cifar100": 100}
@@ -93,8 +95,16 @@ def put_hub_copy(folder: Path, name: str) -> None:
     (place / "README.md").write_text(f"---\nconfigs: {configs}\n---\n")
 
 
-def put_folders(folder: Path, *, classes: int = 3, size: int = 40) -> None:
-    """Lay ImageNet down as a folder of pictures for each class, some of them grey."""
+def with_few_classes(patch: pytest.MonkeyPatch, classes: int) -> None:
+    """Let ImageNet have few classes."""
+    patch.setitem(IMAGE_SETS, "imagenet", replace(IMAGE_SETS["imagenet"], classes=classes))
+
+
+def put_folders(
+    folder: Path, patch: pytest.MonkeyPatch, *, classes: int = 3, size: int = 40
+) -> None:
+    """Lay an ImageNet of few classes down, a folder of pictures each, some of them grey."""
+    with_few_classes(patch, classes)
     for split, count in (("train", 10), ("val", 4)):
         for label in range(classes):
             place = folder / "imagenet" / split / f"n{label:08}"

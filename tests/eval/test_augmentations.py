@@ -37,6 +37,11 @@ def test_an_image_is_drawn_by_seed_epoch_and_number(name: str) -> None:
 
     assert image(0, 3, 2).shape == (3, 32, 32)
     assert torch.equal(image(0, 3, 2), image(0, 3, 5))  # another place of the same epoch
+    one = pictures().at(np.array([3, 3]))  # the same picture, as two of a data set
+    twice = AugmentedExamples(one, transforms_of(name, 32)[0], 0)
+    of_both = [bytes(twice.example(n, 2 * e)["images"].numpy()) for n in (0, 1) for e in range(4)]
+    assert len(set(of_both)) > 3
+    assert of_both[:4] != of_both[4:]
     draws = [image(seed, 3, NUM * epoch) for seed in range(4) for epoch in range(4)]
     different = {bytes(draw.numpy()) for draw in draws}
     assert len(different) > 8  # a flip alone would have two

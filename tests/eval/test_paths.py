@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.paths import ROOT
+from eval.paths import ROOT, cache_dir
 
 
 @pytest.mark.parametrize("name", ["RLTD_OUT", "RLTD_CACHE", "RLTD_LOCAL"])
@@ -26,3 +26,10 @@ def test_a_place_named_from_here_is_the_same_one_from_other_folders(
         check=True,
     )
     assert done.stdout.strip() == str(tmp_path / "place")
+
+
+def test_an_empty_name_is_no_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RLTD_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+    assert cache_dir() == tmp_path / ".cache" / "rltd"

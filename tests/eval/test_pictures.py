@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,10 @@ def test_the_parts_share_no_image_and_make_the_whole(sources: Any) -> None:
     assert sum(map(len, seen)) == len(set().union(*seen)) == NUM["train"]
 
 
-def test_folders_of_pictures_are_classes_by_name(local_folder: Path) -> None:
-    put_folders(local_folder)
+def test_folders_of_pictures_are_classes_by_name(
+    local_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_folders(local_folder, monkeypatch)
     test = load_pictures("imagenet", "test", "local")
     assert test.labels_N.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     sizes = [test.picture(n).size for n in range(4)]
@@ -105,6 +108,20 @@ def test_folders_of_pictures_are_classes_by_name(local_folder: Path) -> None:
         10 * label + n for label in range(3) for n in range(4)
     ]
     assert len(load_pictures("imagenet", "train", "local")) == 27
+
+
+@pytest.mark.parametrize("stray", [True, False])
+def test_a_folder_too_many_or_too_few_would_shift_the_classes(
+    local_folder: Path, monkeypatch: pytest.MonkeyPatch, *, stray: bool
+) -> None:
+    put_folders(local_folder, monkeypatch)
+    place = local_folder / "imagenet" / "val"
+    if stray:
+        shutil.copytree(place / "n00000001", place / "another")
+    else:
+        shutil.rmtree(place / "n00000000")
+    with pytest.raises(UserError, match=f"has {4 if stray else 2} folders, .* has 3 classes"):
+        load_pictures("imagenet", "test", "local")
 
 
 def test_the_digits_of_the_smoke_tier_are_split_by_class_and_row() -> None:

@@ -1,0 +1,44 @@
+"""The rows of GLUE's kind that packages carry: how many there are, and that none leaks."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from eval.data.glue import Labelled, load_labelled
+from eval.data.glue_files import package_rows
+
+SST2 = {"train": 6_943, "held_out": 771, "validation": 872}
+SNLI = {"train": 98_890, "held_out": 1_000, "test": 9_824}
+
+
+def plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def pairs(rows: Labelled) -> set[frozenset[str]]:
+    second = rows.second or rows.first
+    return {frozenset((plain(a), plain(b))) for a, b in zip(rows.first, second)}
+
+
+@pytest.mark.parametrize(("task", "counts"), [("sst2", SST2), ("snli", SNLI)])
+def test_the_rows_are_as_many_as_is_stated(task: str, counts: dict[str, int]) -> None:
+    assert {split: len(load_labelled(task, split, "package")) for split in counts} == counts
+
+
+def test_no_sentence_of_sst2_is_measured_on_that_was_trained_on() -> None:
+    reported = {plain(text) for text in load_labelled("sst2", "validation", "package").first}
+    everything = [plain(row["sentence"]) for row in package_rows("sst2", "train")]
+    assert len(reported & set(everything)) > 500  # the package does hold most of them
+    for split in ("train", "held_out"):
+        for text in map(plain, load_labelled("sst2", split, "package").first):
+            assert text not in reported
+            assert not any(other in text for other in reported if len(other) >= 8)
+            assert not any(text in other for other in reported if len(text) >= 8)
+
+
+def test_no_pair_of_snli_is_measured_on_that_was_trained_on() -> None:
+    reported = pairs(load_labelled("snli", "test", "package"))
+    for split in ("train", "held_out"):
+        assert not reported & pairs(load_labelled("snli", split, "package"))
