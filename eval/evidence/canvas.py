@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -11,10 +11,15 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-__all__ = ["also_png", "canvas", "save", "second_axis"]
+from eval.evidence.arms import Arm
+from eval.spec import Suite
+
+__all__ = ["also_png", "canvas", "save", "second_axis", "write_legend", "write_title"]
 
 _STYLE = Path(__file__).with_name("figures.mplstyle")
+_LEGEND_CHARACTERS = 105
 _PNG: ContextVar[Path | None] = ContextVar("png", default=None)
 
 
@@ -55,6 +60,30 @@ def second_axis(left: Axes) -> Axes:
     right.spines["right"].set_visible(True)
     right.grid(False)
     return right
+
+
+def write_title(figure: Figure, suite: Suite, data: pd.DataFrame, *, many: str) -> None:
+    """Name suite and tier, and what is drawn of many seeds, or that there is only one."""
+    lone = "n" in data and max(data["n"]) == 1
+    text = "one seed, so no interval" if lone else many
+    title = f"{suite.name}, tier {suite.arms[0].tier}: {text}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color="#222222")
+
+
+def write_legend(
+    figure: Figure, looks: Mapping[str, Arm], notes: Mapping[str, str], *, marker: str = ""
+) -> None:
+    """Name the arms, each with its note, in as many columns as the figure's width has room for."""
+    handles = []
+    for arm, note in notes.items():
+        look = looks[arm]
+        handle = Line2D([], [], color=look.color, label=look.label + note, marker=marker)
+        if look.dash:
+            handle.set_dashes(look.dash)
+        handles.append(handle)
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(4, len(handles), _LEGEND_CHARACTERS // (longest + 8)))
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns)
 
 
 @contextmanager

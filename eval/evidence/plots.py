@@ -9,11 +9,10 @@ from typing import Any, Literal
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from eval.errors import UserError
 from eval.evidence.arms import ARMS, Arm, arm_looks
-from eval.evidence.canvas import canvas, save
+from eval.evidence.canvas import canvas, save, write_legend, write_title
 from eval.evidence.formatting import measured
 from eval.evidence.sentences import loss_name
 from eval.evidence.series import MEAN, curve_data, schedule_data, verdict_data
@@ -34,7 +33,6 @@ __all__ = [
 
 _COUNTS = {"": 1, " (thousands)": 1e3, " (millions)": 1e6, " (billions)": 1e9}
 _TIMES = {" (seconds)": 1, " (minutes)": 60, " (hours)": 3600}
-_LEGEND_CHARACTERS = 105
 _ARMS_WITH_SEEDS = 6
 """With more arms than these the seeds of all could not be told apart."""
 
@@ -59,9 +57,9 @@ def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
         left.set_title("against compute")
         right.set_title("against time (median seed), descriptive only")
         many = "mean over seeds (thick) and each seed (thin)" if each_seed else "mean over seeds"
-        _title(figure, suite, data, many=many)
+        write_title(figure, suite, data, many=many)
         counts = {arm: rows["n"].iloc[0] for (arm,), rows in _groups(data, "arm")}
-        _legend(figure, looks, {arm: f" (n = {n})" for arm, n in counts.items()})
+        write_legend(figure, looks, {arm: f" (n = {n})" for arm, n in counts.items()})
     return figure
 
 
@@ -81,8 +79,8 @@ def plot_schedule(suite: Suite, records: Sequence[Record], store: Path) -> Figur
         right.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
         left.set_title("kept length in the middle layers")
         right.set_title("learning rate")
-        _title(figure, suite, data, many="what the runs used (first seed of each arm)")
-        _legend(figure, looks, {arm: "" for (arm,), _ in groups})
+        write_title(figure, suite, data, many="what the runs used (first seed of each arm)")
+        write_legend(figure, looks, {arm: "" for (arm,), _ in groups})
     return figure
 
 
@@ -109,7 +107,7 @@ def plot_verdict(suite: Suite, records: Sequence[Record], store: Path) -> Figure
         axes.spines["left"].set_visible(False)
         what = measured(suite.primary, str(data["unit"].iloc[0]))
         axes.set_xlabel(f"paired difference in {what}; right is better")
-        _title(figure, suite, data, many="each seed (small), mean and 90 % Student-t interval")
+        write_title(figure, suite, data, many="each seed (small), mean and 90 % Student-t interval")
     return figure
 
 
@@ -176,32 +174,11 @@ def _pair(looks: dict[str, Arm], names: tuple[str, ...], rows: pd.DataFrame) -> 
     return f"{arm} against\n{against} (n = {n}{', no interval' if n == 1 else ''})"
 
 
-def _title(figure: Figure, suite: Suite, data: pd.DataFrame, *, many: str) -> None:
-    """Name suite and tier, and what is drawn of many seeds, or that there is only one."""
-    lone = "n" in data and max(data["n"]) == 1
-    text = "one seed, so no interval" if lone else many
-    title = f"{suite.name}, tier {data['tier'].iloc[0]}: {text}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color="#222222")
-
-
 def _unit(values: Any, units: Mapping[str, float]) -> tuple[str, float]:
     """Return the largest unit in which the axis still counts to two, and its size."""
     largest = max(values)
     fitting = [(name, size) for name, size in units.items() if largest >= 2 * size]
     return max(fitting, key=lambda unit: unit[1], default=next(iter(units.items())))
-
-
-def _legend(figure: Figure, looks: dict[str, Arm], notes: dict[str, str]) -> None:
-    handles = []
-    for arm, note in notes.items():
-        handle = Line2D([], [], color=looks[arm].color, label=looks[arm].label + note)
-        if looks[arm].dash:
-            handle.set_dashes(looks[arm].dash)
-        handles.append(handle)
-    # As many columns as the longest label leaves room for on the figure's width.
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(4, len(handles), _LEGEND_CHARACTERS // (longest + 8)))
-    figure.legend(handles=handles, loc="outside lower left", ncols=columns)
 
 
 def _looks(records: Sequence[Record]) -> dict[str, Arm]:

@@ -158,3 +158,16 @@ def heights(axes: Any) -> list[float]:
     """Return the heights of every line's and every scatter's points."""
     lines = [y for line in axes.get_lines() for y in line.get_ydata()]
     return lines + [y for dots in axes.collections for _, y in dots.get_offsets()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_figure_says_how_many_seeds_there_are(evidence: Evidence, kind: str) -> None:
+    plot, _ = KINDS[kind]
+    suite, records, store = evidence
+    for seeds in (SEEDS, SEEDS[:1]):
+        some = [record for record in records if record.seed in seeds]
+        figure = plot(suite, some, store)
+        labels = [text.get_text() for text in figure.legends[0].get_texts()]
+        ours = [label for label in labels if "authors" not in label]
+        assert all(label.endswith(f" (n = {len(seeds)})") for label in ours)
+        assert ("one seed, so no interval" in figure.get_suptitle()) == (len(seeds) == 1)

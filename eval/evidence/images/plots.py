@@ -9,12 +9,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from eval.data.images import image_set
 from eval.evidence.arms import Arm, arm_looks
-from eval.evidence.canvas import canvas
+from eval.evidence.canvas import canvas, write_legend, write_title
 from eval.evidence.images.series import AUTHORS, accuracy_data, cost_data, recovery_data
 from eval.evidence.series import MEAN
 from eval.evidence.stats import BASELINE, TREATMENT
@@ -38,11 +37,11 @@ def plot_accuracy(suite: Suite, records: Sequence[Record], store: Path) -> Figur
             if seed == MEAN:
                 _line(below, curve["step"], curve["kept_frac"], looks[arm])
         above.set_ylabel("held-out accuracy\n(all tokens)")
-        below.set(xlabel="optimizer step", ylabel="kept in the\nmiddle layers", ylim=(0, 1.05))
+        below.set(xlabel="optimizer step", ylabel="computed in the\nmiddle layers", ylim=(0, 1.05))
         for axes in (above, below):
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        _title(figure, f"{_where(suite)}: mean over seeds (thick) and each seed (thin)")
-        _legend(figure, looks.values())
+        write_title(figure, suite, data, many="mean over seeds (thick) and each seed (thin)")
+        write_legend(figure, looks, _counts(data))
     return figure
 
 
@@ -63,8 +62,8 @@ def plot_recovery(suite: Suite, records: Sequence[Record], store: Path) -> Figur
         for axis in (left.xaxis, right.xaxis, left.yaxis):
             axis.set_major_formatter(PercentFormatter(1, decimals=0))
         ours = f"mean over seeds ({image_set(suite.arms[0].data).classes} classes)"
-        _title(figure, f"{_where(suite)}: {ours}, and the authors' run (10 classes)")
-        _legend(figure, looks.values())
+        write_title(figure, suite, data, many=f"{ours}, and the authors' run (10 classes)")
+        write_legend(figure, looks, _counts(data))
     return figure
 
 
@@ -84,9 +83,8 @@ def plot_cost(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
         axes.set_xlabel("FLOPs of training saved (arms of one cost side by side)")
         axes.set_ylabel("accuracy against the baseline\n(fraction)")
         many = "each seed (small), mean and 90 % Student-t interval; shaded: the margin"
-        _title(figure, f"{_where(suite)}: {many}")
-        handles = [Line2D([], [], color=k.color, marker="o", label=k.label) for k in looks.values()]
-        figure.legend(handles=handles, loc="outside lower left", ncols=3)
+        write_title(figure, suite, data, many=many)
+        write_legend(figure, looks, _counts(data), marker="o")
     return figure
 
 
@@ -119,19 +117,6 @@ def _groups(data: pd.DataFrame, *names: str) -> list[tuple[tuple[str, ...], pd.D
     return list(groups)
 
 
-def _where(suite: Suite) -> str:
-    return f"{suite.name}, tier {suite.arms[0].tier}"
-
-
-def _title(figure: Figure, text: str) -> None:
-    figure.suptitle(text, x=0.01, ha="left", fontsize=10, color="#222222")
-
-
-def _legend(figure: Figure, looks: Any) -> None:
-    handles = []
-    for look in looks:
-        handle = Line2D([], [], color=look.color, label=look.label)
-        if look.dash:
-            handle.set_dashes(look.dash)
-        handles.append(handle)
-    figure.legend(handles=handles, loc="outside lower left", ncols=3)
+def _counts(data: pd.DataFrame) -> dict[str, str]:
+    """Return what the legend adds to the name of an arm: of how many runs."""
+    return {arm: f" (n = {rows['n'].iloc[0]})" for (arm,), rows in _groups(data, "arm")}
