@@ -19,7 +19,7 @@ VERBS = {
     "list": "the suites, their arms and seeds",
     "run": "run a suite, or some of its arms and seeds",
     "status": "what is done, under way, failed or missing",
-    "report": "rebuild tables, figures and the README's headline from the committed records",
+    "report": "rebuild tables, figures and the documents' blocks from the committed records",
     "plan": "what a suite would cost: tokens, FLOPs, GPU hours, memory",
     "bench": "time training steps with and without dropping, interleaved",
     "eval-model": "score any checkpoint with lm-eval, on the tasks of the paper",

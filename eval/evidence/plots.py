@@ -14,6 +14,7 @@ from eval.errors import UserError
 from eval.evidence.arms import ARMS, Arm, arm_looks
 from eval.evidence.canvas import canvas, save, write_legend, write_title
 from eval.evidence.formatting import measured
+from eval.evidence.marks import draw_differences, draw_margin
 from eval.evidence.sentences import loss_name
 from eval.evidence.series import MEAN, curve_data, schedule_data, verdict_data
 from eval.evidence.stats import BASELINE
@@ -96,9 +97,9 @@ def plot_verdict(suite: Suite, records: Sequence[Record], store: Path) -> Figure
     with canvas(height=1.4 + 0.5 * len(groups)) as (figure, (axes,)):
         to_baseline = sum(against == BASELINE for (_, against), _ in groups)
         if suite.margin is not None:
-            _margin(axes, suite.margin, bottom=0.5 - to_baseline)
+            draw_margin(axes, suite.margin, bottom=0.5 - to_baseline)
         for i, ((arm, _), rows) in enumerate(groups):
-            _differences(axes, -i, rows, looks[arm].color)
+            draw_differences(axes, -i, rows, looks[arm].color)
         axes.set_yticks(
             [-i for i in range(len(groups))], [_pair(looks, names, rows) for names, rows in groups]
         )
@@ -141,31 +142,6 @@ def _line(
         line.set(linewidth=0.7, alpha=0.35, zorder=2)
     elif look.dash:
         line.set_dashes(look.dash)
-
-
-def _margin(axes: Axes, margin: float, *, bottom: float) -> None:
-    """Shade the tolerated losses, beside the comparisons that the margin is about."""
-    axes.axvline(0, color="#777777", linewidth=1)
-    axes.fill_between([-margin, 0], bottom, 0.5, color="#f0f0f0", linewidth=0, zorder=0)
-    axes.vlines(-margin, bottom, 0.5, color="#777777", linewidth=1, linestyle=(0, (3, 2)))
-    axes.annotate(
-        f"margin {-margin:g}",
-        (-margin, 1),
-        xycoords=("data", "axes fraction"),
-        ha="center",
-        va="bottom",
-        color="#555555",
-        fontsize=8.5,
-    )
-
-
-def _differences(axes: Axes, y: float, rows: pd.DataFrame, color: str) -> None:
-    seeds, mean = rows.query("seed != @MEAN"), rows.query("seed == @MEAN")
-    heights = [y + 0.2] * len(seeds)
-    axes.scatter(seeds["difference"], heights, s=18, color=color, alpha=0.55, linewidths=0)
-    if len(mean):
-        axes.hlines(y, mean["low"], mean["high"], color=color, linewidth=2.5)
-        axes.scatter(mean["difference"], [y], s=42, color=color, zorder=3)
 
 
 def _pair(looks: dict[str, Arm], names: tuple[str, ...], rows: pd.DataFrame) -> str:

@@ -35,8 +35,10 @@ from eval.record import load_records
 from eval.spec import Suite, Tier
 from eval.suites import suite as find_suite
 
-__all__ = ["Report", "build", "committed_parts", "stale", "with_headline", "yours"]
+__all__ = ["DOCUMENTS", "Report", "build", "committed_parts", "stale", "with_headline", "yours"]
 
+DOCUMENTS = (ROOT / "README.md", ROOT / "EVIDENCE.md")
+"""Written by hand, but for their blocks."""
 _TIERS: tuple[Tier, ...] = ("paper", "gpu", "cpu", "smoke")
 
 
@@ -62,11 +64,12 @@ class Report:
 def build(
     store_from: Path = RESULTS,
     summary_dir: Path = RESULTS / "summary",
-    readme: Path = ROOT / "README.md",
-    *,
+    *documents: Path,
     find: Callable[[str, Tier], Suite] = find_suite,
 ) -> Report:
-    """Write tables and figures of every suite with records, and the README's headline blocks.
+    """Write tables and figures of every suite with records, and the blocks of the documents.
+
+    These are `DOCUMENTS`, unless others are named.
 
     Raises: UserError if the store has no records.
     """
@@ -80,27 +83,27 @@ def build(
         written = _publish(made, summary_dir)
         for path in _orphans(made, summary_dir):
             path.unlink()
-    text = readme.read_text()
-    for name, block in blocks.items():
-        text = with_headline(text, name, block)
-    readme.write_text(text)
-    return _report(parts, (*written, readme))
+    for document in documents or DOCUMENTS:
+        text = document.read_text()
+        for name, block in blocks.items():
+            text = with_headline(text, name, block)
+        document.write_text(text)
+    return _report(parts, (*written, *(documents or DOCUMENTS)))
 
 
 def stale(
     store_from: Path = RESULTS,
     summary_dir: Path = RESULTS / "summary",
-    readme: Path = ROOT / "README.md",
-    *,
+    *documents: Path,
     find: Callable[[str, Tier], Suite] = find_suite,
 ) -> list[Path]:
     """Return the files that `build` would change or remove, without changing them."""
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
-        shutil.copy(readme, made / "README")
-        build(store_from, made / "summary", made / "README", find=find)
+        copies = [shutil.copy(each, made / each.name) for each in documents or DOCUMENTS]
+        build(store_from, made / "summary", *copies, find=find)
         pairs = [(path, summary_dir / path.name) for path in sorted((made / "summary").iterdir())]
-        pairs.append((made / "README", readme))
+        pairs += zip(copies, documents or DOCUMENTS)
         differing = [there for here, there in pairs if not _same(here, there)]
         return differing + _orphans(made / "summary", summary_dir)
 

@@ -258,7 +258,7 @@ def _why_undecided(suite: Suite, verdict: Verdict, unit: str) -> str:
     if verdict.progress is None:
         return f"no run of arm {suite.untrained} tells whether there was anything to lose"
     if not verdict.learned:
-        over = f" over the arm {suite.untrained}" if suite.untrained else " in training"
+        over = f" over the arm {words(suite.untrained)}" if suite.untrained else " in training"
         return (
             f"the baseline gained {number(verdict.progress)} {unit}{over}, not more than two "
             f"margins of {suite.margin:g}, so that the comparison says nothing"

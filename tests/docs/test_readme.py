@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from eval.__main__ import VERBS
+from eval.evidence.report import DOCUMENTS
 from eval.paths import ROOT
 from eval.suites import HEADLINE
 from eval.torchvision_repair import ensure_torchvision
@@ -66,8 +67,20 @@ def test_each_python_block_of_the_readme_runs(
 def test_every_verb_is_in_the_readme_and_every_link_leads_somewhere() -> None:
     commands = README[README.index("## Commands") :]
     assert set(VERBS) <= set(re.findall(r"`(?:\./rltd )?([a-z-]+)", commands))
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", document.read_text()):
+            assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_to_a_heading_has_one(document: Path) -> None:
+    found = 0
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document.read_text()):
+        text = (ROOT / target).read_text() if target else document.read_text()
+        headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+        assert anchor in {re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings}
+        found += 1
+    assert found
 
 
 def test_the_readme_names_every_folder_of_the_repository() -> None:

@@ -27,7 +27,7 @@ In short:
 
 Not this.
 
-## How to read the table
+## How to read the tables
 
 - *term*: meaning
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from eval.evidence.claims.tables import NOT_EXAMINED
 from eval.evidence.formatting import percent, signed, to_markdown
 from eval.evidence.paper.published import Claim
 from eval.evidence.part import Part
@@ -45,7 +46,10 @@ def claims_headline(
     What is missing of the runs comes first, what all of them cost last.
     """
     summary = "results/summary/"
-    lines = [*_incomplete(gaps), _short(table, "the paper's claim", summary)]
+    examined: Any = table[table["verdict"] != NOT_EXAMINED]
+    lines = [*_incomplete(gaps), _short(examined, "the paper's claim", summary)]
+    if others := list(table[table["verdict"] == NOT_EXAMINED]["short"]):
+        lines += [f"Not examined here: {'; '.join(others)}.\n"]
     if len(questions):
         lines += [_short(questions, "asked here, not claimed by the paper", summary)]
     return "\n".join([*lines, f"{cost}\n" if cost else ""])
@@ -131,14 +135,19 @@ def _short(table: pd.DataFrame, heading: str, summary: str) -> str:
         {
             heading: row["short"],
             "verdict": _link(row, summary, row["verdict"]) or row["verdict"],
-            "judged here by": row["judged"],
-            "difference [90 % interval], or what was found": _found(row),
+            "difference [90 % interval], or what was found": _found(row) + _set_after(row),
             "tier, seeds": ", ".join(filter(None, (_text(row, "tier"), _text(row, "n")))),
             "layer tokens saved": _text(row, "layer_token_saving_frac", percent),
         }
         for row in table.to_dict("records")
     ]
     return to_markdown(pd.DataFrame(rows))
+
+
+def _set_after(row: dict[Any, Any]) -> str:
+    """Say that a criterion was set after the runs, if it was."""
+    qualifier = row["judged"].rpartition("; ")[2]
+    return f"; {qualifier}" if qualifier.endswith("after the runs") else ""
 
 
 def _found(row: dict[Any, Any]) -> str:

@@ -22,8 +22,9 @@ from eval.evidence.whole_runs import arrived_by_suite
 from eval.evidence.zero_shot.scores import has_tasks, mean_of_tasks
 from eval.explain.savings import CLAIMED_SAVING, claimed_ramp, savings
 
-__all__ = ["claim_table", "in_order", "question_table"]
+__all__ = ["NOT_EXAMINED", "claim_table", "in_order", "question_table"]
 
+NOT_EXAMINED = "not examined"
 _PAPERS_RATIO = 25.6 / 33.3
 """Wall-clock to compute saved. Source: abstract of arXiv 2211.11586."""
 _SAVED = "layer_token_saving_frac"
@@ -54,7 +55,7 @@ def claim_table(
         else:
             here = [p for p in parts if p.suite.name == claim.suite and p.has_runs]
             found = [_examined(claim, part, parts) for part in here]
-        nothing = "not examined" if claim.rule == "none" else "not run yet"
+        nothing = NOT_EXAMINED if claim.rule == "none" else "not run yet"
         rows += found or [_row(claim, Finding(outcome=nothing))]
     return pd.DataFrame(rows)
 
@@ -105,7 +106,7 @@ def _recomputed() -> Finding:
         if row["setting"].startswith("GPT-3 1.3B") and row["equal_steps"]
     ]
     return Finding(
-        outcome="recomputed",
+        outcome="recomputed, not trained at",
         shown=(
             f"{percent(CLAIMED_SAVING)} are the published 200 B layer tokens a layer against the "
             f"baseline's 300 B; in as many steps as it the authors' scripts save "

@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from eval.data.images import image_set
 from eval.evidence.arms import Arm, arm_looks
 from eval.evidence.canvas import canvas, write_legend, write_title
 from eval.evidence.images.series import AUTHORS, accuracy_data, cost_data, recovery_data
+from eval.evidence.marks import draw_differences, draw_margin
 from eval.evidence.series import MEAN
 from eval.evidence.stats import BASELINE, TREATMENT
 from eval.record import Record
@@ -28,19 +29,24 @@ _AUTHORS = Arm(label="the authors' random-LTD", color="#111111", dash=(1.2, 1.2)
 
 
 def plot_accuracy(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
-    """Draw held-out accuracy over the steps, above the tokens that each arm keeps."""
+    """Draw held-out accuracy over the steps, above the tokens that each arm keeps.
+
+    What the new head is worth at the start is cut off: beside it the arms look the same.
+    """
     data = accuracy_data(suite, records, store)
     looks = arm_looks(data["arm"].unique())
     with canvas(rows=2, height=5.2, heights=(2.2, 1), sharex=True) as (figure, (above, below)):
-        for (arm, seed), curve in _groups(data, "arm", "seed"):
-            _line(above, curve["step"], curve["accuracy"], looks[arm], thin=seed != MEAN)
-            if seed == MEAN:
-                _line(below, curve["step"], curve["kept_frac"], looks[arm])
+        for (arm,), curve in _groups(data[data["seed"] == MEAN], "arm"):
+            _line(above, curve["step"], curve["accuracy"], looks[arm])
+            _line(below, curve["step"], curve["kept_frac"], looks[arm])
+        later = data[(data["step"] > 0) & (data["seed"] == MEAN)]["accuracy"]
+        above.set_ylim(min(later) - 0.02, max(later) + 0.02)
+        above.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         above.set_ylabel("held-out accuracy\n(all tokens)")
         below.set(xlabel="optimizer step", ylabel="computed in the\nmiddle layers", ylim=(0, 1.05))
         for axes in (above, below):
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        write_title(figure, suite, data, many="mean over seeds (thick) and each seed (thin)")
+        write_title(figure, suite, data, many="mean over seeds")
         write_legend(figure, looks, _counts(data))
     return figure
 
@@ -68,41 +74,29 @@ def plot_recovery(suite: Suite, records: Sequence[Record], store: Path) -> Figur
 
 
 def plot_cost(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
-    """Draw every arm's accuracy against the FLOPs that it saves, paired with the baseline."""
+    """Draw every arm's accuracy, paired with the baseline's, beside the FLOPs that it saves."""
     data = cost_data(suite, records, store)
-    looks = arm_looks(data["arm"].unique())
-    with canvas(height=3.6) as (figure, (axes,)):
-        axes.axhline(0, color="#777777", linewidth=1)
+    looks, groups = arm_looks(data["arm"].unique()), _groups(data, "arm")
+    with canvas(height=1.4 + 0.5 * len(groups)) as (figure, (axes,)):
         if suite.margin is not None:
-            axes.axhspan(-suite.margin, 0, color="#f0f0f0", zorder=0)
-        for _, level in _groups(data, "flop_saving_frac"):
-            same = _groups(level, "arm")
-            for place, ((arm,), rows) in enumerate(same):
-                _cost(axes, rows, looks[arm].color, place - (len(same) - 1) / 2)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-        axes.set_xlabel("FLOPs of training saved (arms of one cost side by side)")
-        axes.set_ylabel("accuracy against the baseline\n(fraction)")
-        many = "each seed (small), mean and 90 % Student-t interval; shaded: the margin"
-        write_title(figure, suite, data, many=many)
-        write_legend(figure, looks, _counts(data), marker="o")
+            draw_margin(axes, suite.margin, bottom=0.5 - len(groups))
+        labels = []
+        for place, ((arm,), rows) in enumerate(groups):
+            draw_differences(axes, -place, rows, looks[arm].color)
+            saved, n = rows["flop_saving_frac"].iloc[0], rows["n"].iloc[0]
+            labels.append(f"{looks[arm].label} (n = {n})\n{100 * saved:.1f} % of FLOPs saved")
+        axes.set_yticks([-place for place in range(len(groups))], labels)
+        axes.set_ylim(0.5 - len(groups), 0.5)
+        axes.grid(False)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("accuracy against the baseline (fraction); right is better")
+        write_title(figure, suite, data, many="each seed (small), mean and 90 % Student-t interval")
     return figure
 
 
-def _cost(axes: Axes, rows: pd.DataFrame, color: str, place: float) -> None:
-    """Draw an arm, moved sideways by its place among those that save the same."""
-    x = rows["flop_saving_frac"].iloc[0] + 0.0012 * place
-    seeds, means = rows.query("seed != @MEAN"), rows.query("seed == @MEAN")
-    axes.scatter([x] * len(seeds), seeds["difference"], s=12, color=color, alpha=0.5, linewidths=0)
-    if len(means):
-        axes.vlines(x, means["low"], means["high"], color=color, linewidth=2.5)
-        axes.scatter([x], means["difference"], s=40, color=color, zorder=3)
-
-
-def _line(axes: Axes, x: Any, y: Any, look: Arm, *, thin: bool = False) -> None:
-    (line,) = axes.plot(x, y, color=look.color, zorder=3)
-    if thin:
-        line.set(linewidth=0.7, alpha=0.3, zorder=2)
-    elif look.dash:
+def _line(axes: Axes, x: Any, y: Any, look: Arm) -> None:
+    (line,) = axes.plot(x, y, color=look.color, linewidth=1.6, zorder=3)
+    if look.dash:
         line.set_dashes(look.dash)
 
 
