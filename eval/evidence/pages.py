@@ -27,7 +27,7 @@ from eval.evidence.zero_shot.scores import (
 )
 from eval.spec import Suite
 
-__all__ = ["declared", "headline", "suite_page", "yours_page"]
+__all__ = ["declared", "headline", "pair_answers", "suite_page", "yours_page"]
 
 
 def declared(suite: Suite) -> str:
@@ -94,6 +94,11 @@ def yours_page(parts: Sequence[tuple[Part, Part]], figures: dict[str, str]) -> s
     return "\n".join(lines)
 
 
+def pair_answers(part: Part) -> list[str]:
+    """Say, for each claim that one arm is better or as good as another, what became of it."""
+    return [f"**{c.short}: {sentence(c, part)}.**\n" for c in _claims(part) if _is_pair(c, part)]
+
+
 def _verdict(part: Part) -> list[str]:
     """Return what a table never comes without: what is missing, and the verdict."""
     table = suite_table(part.suite, part.records)
@@ -107,7 +112,7 @@ def _answer(part: Part) -> list[str]:
     lines = _verdict(part)
     if has_contrasts(part.records):
         lines.append(f"{contrast_sentence(part.suite, part.records)}\n")
-    lines += [f"**{c.short}: {sentence(c, part)}.**\n" for c in _claims(part) if _is_pair(c, part)]
+    lines += pair_answers(part)
     if has_tasks(part.records):
         lines.append(f"{zero_shot_sentence(part.suite, part.records)}\n")
     notes = filter(None, [size_sentence(part.suite), padding_sentence(part), *part.suite.caveats])

@@ -27,7 +27,7 @@ _CAVEATS = (
     "not comparable with sliding-window figures.",
 )
 _SHORT = (
-    "Training: 64 steps, 19 of which drop; the authors' run on PTB has 1,310, and 393 of them drop. "
+    "Training: 64 steps, 19 of which drop; the authors' run on PTB has 1,310, and 393 drop. "
     "Whether the loss vanishes with more steps is open."
 )
 _PROGRESS = ("start_bits_per_byte", "validation_bits_per_byte")

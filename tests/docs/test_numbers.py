@@ -179,6 +179,7 @@ IN_DOCUMENTS: dict[str, Callable[[], str]] = {
     "4.4 M": lambda: caveat("gpt_pretrain", r"([\d.]+ M) parameters"),
     "1.35 M": lambda: caveat("bert_pretrain", r"([\d.]+ M) parameters"),
     "300 B": lambda: caveat("gpt_pretrain", r"trains on (\d+ B) tokens"),
+    "1.2 M": lambda: caveat("vit_finetune", r"([\d.]+ M) parameters"),
     "1.3 B": lambda: caveat("gpt_pretrain", r"paper's has ([\d.]+ B)"),
     "400": lambda: one_of(suite(name, "cpu").arms[0].steps for name in PRETRAINED),
     "23 M": lambda: caveat_million("bert_glue_sst2"),
