@@ -100,10 +100,10 @@ def stale(
     """Return the files that `build` would change or remove, without changing them."""
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
-        copies = [shutil.copy(each, made / each.name) for each in documents or DOCUMENTS]
+        copies = [Path(shutil.copy(each, made / each.name)) for each in documents or DOCUMENTS]
         build(store_from, made / "summary", *copies, find=find)
         pairs = [(path, summary_dir / path.name) for path in sorted((made / "summary").iterdir())]
-        pairs += zip(copies, documents or DOCUMENTS)
+        pairs += zip(copies, documents or DOCUMENTS, strict=True)
         differing = [there for here, there in pairs if not _same(here, there)]
         return differing + _orphans(made / "summary", summary_dir)
 
