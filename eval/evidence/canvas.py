@@ -70,14 +70,12 @@ def write_title(figure: Figure, suite: Suite, data: pd.DataFrame, *, many: str) 
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, color="#222222")
 
 
-def write_legend(
-    figure: Figure, looks: Mapping[str, Arm], notes: Mapping[str, str], *, marker: str = ""
-) -> None:
+def write_legend(figure: Figure, looks: Mapping[str, Arm], notes: Mapping[str, str]) -> None:
     """Name the arms, each with its note, in as many columns as the figure's width has room for."""
     handles = []
     for arm, note in notes.items():
         look = looks[arm]
-        handle = Line2D([], [], color=look.color, label=look.label + note, marker=marker)
+        handle = Line2D([], [], color=look.color, label=look.label + note)
         if look.dash:
             handle.set_dashes(look.dash)
         handles.append(handle)
