@@ -34,12 +34,12 @@ def plot_accuracy(suite: Suite, records: Sequence[Record], store: Path) -> Figur
     What the new head is worth at the start is cut off: beside it the arms look the same.
     """
     data = accuracy_data(suite, records, store)
-    looks = arm_looks(data["arm"].unique())
+    looks, means = arm_looks(data["arm"].unique()), data.loc[data["seed"] == MEAN, :]
     with canvas(rows=2, height=5.2, heights=(2.2, 1), sharex=True) as (figure, (above, below)):
-        for (arm,), curve in _groups(data[data["seed"] == MEAN], "arm"):
+        for (arm,), curve in _groups(means, "arm"):
             _line(above, curve["step"], curve["accuracy"], looks[arm])
             _line(below, curve["step"], curve["kept_frac"], looks[arm])
-        later = data[(data["step"] > 0) & (data["seed"] == MEAN)]["accuracy"]
+        later = means["accuracy"][means["step"] > 0]
         above.set_ylim(min(later) - 0.02, max(later) + 0.02)
         above.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         above.set_ylabel("held-out accuracy\n(all tokens)")
