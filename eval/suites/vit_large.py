@@ -202,6 +202,7 @@ VIT_PAPER: dict[str, Callable[[], Suite]] = {
         ("vit_finetune_large", _LARGE, "cifar10", _CIFAR),
         ("vit_finetune_large_cifar100", _LARGE, "cifar100", _CIFAR),
         ("vit_finetune_imagenet", _BASE, "imagenet", _IMAGENET),
+        ("vit_finetune_large_imagenet", _LARGE, "imagenet", _IMAGENET),
     )
 }
 """The suites of tier `paper`, by name."""
