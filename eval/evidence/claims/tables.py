@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from eval.bench.ratios import ratios
 from eval.bench.records import BenchRecord
 from eval.bench.step import DROPPING
 from eval.evidence.claims.findings import Finding, finding
+from eval.evidence.claims.recovery import RECOVERY_SUITE, recovered
 from eval.evidence.contrasts import CONTROL, STEP_LR, UNTRAINED, differences, unit_of, written
 from eval.evidence.formatting import percent, words
 from eval.evidence.grid import common, saves_itself
@@ -21,6 +23,7 @@ from eval.evidence.tables import suite_table
 from eval.evidence.whole_runs import arrived_by_suite
 from eval.evidence.zero_shot.scores import has_tasks, mean_of_tasks
 from eval.explain.savings import CLAIMED_SAVING, claimed_ramp, savings
+from eval.paths import RESULTS
 
 __all__ = ["NOT_EXAMINED", "claim_table", "in_order", "question_table"]
 
@@ -39,7 +42,10 @@ _PAIRS = (
 
 
 def claim_table(
-    claims: Sequence[Claim], parts: Sequence[Part], timings: Sequence[BenchRecord]
+    claims: Sequence[Claim],
+    parts: Sequence[Part],
+    timings: Sequence[BenchRecord],
+    store: Path = RESULTS,
 ) -> pd.DataFrame:
     """Return one row a claim and tier; a claim that nothing here examines has a row, too."""
     newest = {record.tier: record for record in timings}
@@ -52,6 +58,9 @@ def claim_table(
                 _row(claim, _timed(record, parts)) | {"tier": tier, "shown_in": "bench_step.md"}
                 for tier, record in newest.items()
             ]
+        elif claim.rule == "recovery":
+            here = [p for p in parts if p.suite.name == RECOVERY_SUITE and p.has_runs]
+            found = [_on_the_way(claim, part, store) for part in here]
         else:
             here = [p for p in parts if p.suite.name == claim.suite and p.has_runs]
             found = [_examined(claim, part, parts) for part in here]
@@ -108,10 +117,10 @@ def _recomputed() -> Finding:
     return Finding(
         outcome="recomputed, not trained at",
         shown=(
-            f"{percent(CLAIMED_SAVING)} are the published 200 B layer tokens a layer against the "
-            f"baseline's 300 B; in as many steps as it the authors' scripts save "
-            f"{percent(min(scripts))} to {percent(max(scripts))}, and {percent(CLAIMED_SAVING)} "
-            f"need a ramp over {100 * claimed_ramp():.0f} % of the run"
+            f"{percent(CLAIMED_SAVING)} = 1 - 200 B / 300 B, the published layer tokens a layer; "
+            f"at equal steps the authors' scripts save {percent(min(scripts))} to "
+            f"{percent(max(scripts))}, and {percent(CLAIMED_SAVING)} would need a ramp over "
+            f"{100 * claimed_ramp():.0f} % of the run"
         ),
     )
 
@@ -143,6 +152,12 @@ def _row(claim: Claim, found: Finding) -> dict[str, Any]:
         of = found.interval
         row |= {"difference": of.mean, "low": of.low, "high": of.high}
     return row | ({"shown": found.shown} if found.shown else {})
+
+
+def _on_the_way(claim: Claim, part: Part, store: Path) -> dict[str, Any]:
+    found = recovered(part, store)
+    cost = {"hours": part.hours(found.arms)} if found.arms else {}
+    return _row(claim, found) | cost | {"tier": part.tier, "shown_in": f"{part.suite.name}.md"}
 
 
 def _examined(claim: Claim, part: Part, parts: Sequence[Part]) -> dict[str, Any]:

@@ -14,7 +14,13 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from eval.data.images import image_set
 from eval.evidence.arms import Arm, arm_looks
 from eval.evidence.canvas import canvas, write_legend, write_title
-from eval.evidence.images.series import AUTHORS, accuracy_data, cost_data, recovery_data
+from eval.evidence.images.series import (
+    AUTHORS,
+    THRESHOLD,
+    accuracy_data,
+    cost_data,
+    recovery_data,
+)
 from eval.evidence.marks import draw_differences, draw_margin
 from eval.evidence.series import MEAN
 from eval.evidence.stats import BASELINE, TREATMENT
@@ -23,8 +29,6 @@ from eval.spec import Suite
 
 __all__ = ["plot_accuracy", "plot_cost", "plot_recovery"]
 
-_THRESHOLD = 0.8
-"""The kept fraction below which the authors' model does poorly on all tokens."""
 _AUTHORS = Arm(label="the authors' random-LTD", color="#111111", dash=(1.2, 1.2))
 
 
@@ -60,7 +64,7 @@ def plot_recovery(suite: Suite, records: Sequence[Record], store: Path) -> Figur
             if arm != BASELINE:
                 _marked(left, rows["kept_frac"], rows["accuracy"], looks[arm])
             _marked(right, rows["run"], rows["accuracy"], looks[arm])
-        left.axvline(_THRESHOLD, color="#999999", linewidth=1, linestyle=(0, (3, 2)))
+        left.axvline(THRESHOLD, color="#999999", linewidth=1, linestyle=(0, (3, 2)))
         left.set(xlabel="kept length / length", ylabel="accuracy, all tokens", ylim=(0, 1.02))
         left.set_title("while the kept length grows")
         right.set(xlabel="part of the run that is done")

@@ -18,10 +18,20 @@ from eval.paths import RESULTS
 from eval.record import Record
 from eval.spec import Suite
 
-__all__ = ["AUTHORS", "ReferencePoint", "accuracy_data", "cost_data", "recovery_data", "reference"]
+__all__ = [
+    "AUTHORS",
+    "THRESHOLD",
+    "ReferencePoint",
+    "accuracy_data",
+    "cost_data",
+    "recovery_data",
+    "reference",
+]
 
 AUTHORS = "authors"
 """In the place of an arm: the authors' run."""
+THRESHOLD = 0.8
+"""The kept fraction below which the authors' model does poorly on all tokens."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,9 +33,10 @@ EVIDENCE = (
 """How a number was obtained, best first. Nothing is filled in from memory."""
 
 
-RULES = ("quality", "better", "as good", "saving", "time", "none")
-"""The verdict over three arms; an arm better than another, or as good within the margin; the
-saving of the paper's setting; the time of a step; nothing that could judge it."""
+RULES = ("quality", "better", "as good", "recovery", "saving", "time", "none")
+"""The verdict over three arms; an arm better than another, or as good within the margin; how
+images are told while tokens are dropped; the saving of the paper's setting; the time of a step;
+nothing that could judge it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
