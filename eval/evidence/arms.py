@@ -29,10 +29,10 @@ ARMS = {
     ),
     "random_ltd_step_lr": Arm(label="random-LTD, LR by steps", color="#56b4e9", dash=(4, 1.5)),
     "random_ltd_equal_layer_tokens": Arm(
-        label="random-LTD, equal layer tokens", color="#cc79a7", dash=(6, 1, 1, 1)
+        label="random-LTD, equal layer tokens", color="#c51b7d", dash=(6, 1, 1, 1)
     ),
     "random_ltd_padding_aware": Arm(
-        label="random-LTD, padding-aware", color="#882255", dash=(6, 1, 1, 1)
+        label="random-LTD, padding-aware", color="#bbcc33", dash=(6, 1, 1, 1)
     ),
     "random_ltd_cls": Arm(label="random-LTD, [CLS] kept", color="#44aa99", dash=(1.2, 1.2)),
     "baseline_dropout": Arm(label="baseline, dropout", color="#999933", dash=(4, 1.5)),
@@ -41,12 +41,13 @@ ARMS = {
         label="random-LTD, class token kept", color="#6699cc", dash=(1.2, 1.2)
     ),
     "random_ltd_constant": Arm(
-        label="random-LTD, constant kept length", color="#994455", dash=(6, 1, 1, 1)
+        label="random-LTD, constant kept length", color="#cc6677", dash=(6, 1, 1, 1)
     ),
     "patch_drop": Arm(label="patch dropout", color="#ddaa33", dash=(4, 1.5)),
     "no_pretraining": Arm(label="no pretraining", color="#e69f00", dash=(1.2, 1.2)),
 }
-"""Colours of Okabe and Ito, and of Paul Tol, which colour-blind readers tell apart."""
+"""Colours of Okabe and Ito, of Paul Tol and of ColorBrewer; colour-blind readers tell the
+arms of a suite apart, too."""
 
 _SPARE_COLORS = ("#aa4499", "#ddcc77", "#88ccee", "#bb5566")
 _SPARE_DASHES = ((), (4, 1.5), (1.2, 1.2))
