@@ -12,6 +12,7 @@ import pytest
 from eval.data.assets import ASSETS
 from eval.data.glue_tasks import GLUE
 from eval.identity import asset_hashes
+from eval.paths import RESULTS
 from eval.spec import Experiment, Suite, Tier
 from eval.suites import SUITES, suite
 from eval.suites.budget import layer_tokens
@@ -234,3 +235,13 @@ def test_a_pilot_of_the_paper_reads_no_reported_row(tmp_path: Path, local_folder
     record = whole_run(toy(pilot.arms[0]), tmp_path)
     assert {found.split for found in record.measurements.values()} == {"held_out"}
     assert record.measurements[pilot.primary] == record.measurements[pilot.progress[1]]
+
+
+@pytest.mark.parametrize("row", pd.read_csv(RESULTS / "glue_rows.csv").to_dict("records"))
+def test_the_rows_that_a_small_suite_states_are_those_that_were_counted(row: dict) -> None:
+    assert row["training_rows"] == row["leaked"] + row["held_out"] + row["train"]
+    assert row["held_out"] == min(1000, (row["train"] + row["held_out"]) // 10)
+    full = "_full" * ((row["task"], row["source"]) == ("sst2", "local"))
+    declared = suite(f"bert_glue_{row['task']}{full}", "cpu")
+    assert declared.arms[0].source == row["source"]
+    assert any(f" {row['train']:,} " in note for note in declared.caveats), declared.caveats
