@@ -70,7 +70,7 @@ def finetune_paper(name: str, *, model: str, data: str, recipe: Recipe) -> Suite
         arms=_arms(_baseline(name, model, data, recipe), recipe),
         seeds=(0, 1, 2, 3, 4),
         primary="perplexity",
-        progress=("start_bits_per_byte", "validation_bits_per_byte"),
+        progress=("start_perplexity", "validation_perplexity"),
         higher_is_better=False,
         margin=0.2,
         margin_reason="the size of the published gain: perplexity 16.11 -> 15.9 is 0.21",
