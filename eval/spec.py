@@ -228,8 +228,8 @@ class Suite:
     primary: str
     """The measurement the verdict is about."""
     progress: tuple[str, str]
-    """The measurements before and after training, on the same examples: whether the baseline
-    learned anything."""
+    """The primary measurement before and after training, on the same examples: whether the baseline
+    learned anything, which the margin judges, too."""
     higher_is_better: bool
     untrained: str | None = None
     """The arm without the training that the question is about. If there is one, what the baseline
@@ -240,6 +240,14 @@ class Suite:
     margin_reason: str = ""
     caveats: tuple[str, ...] = field(default=())
     """What every table of this suite must say below it."""
+
+    def __post_init__(self) -> None:
+        before, after = self.progress
+        if before != f"start_{self.primary}" or not after.endswith(f"_{self.primary}"):
+            raise ValueError(
+                f"the progress of suite {self.name}, {before} to {after}, is held against the "
+                f"margin of {self.primary}, so it must be in that measurement"
+            )
 
     def with_arms(self, names: Sequence[str]) -> Suite:
         """Return the suite with these of its arms alone.

@@ -11,6 +11,7 @@ from eval.evidence.images.plots import plot_accuracy, plot_cost, plot_recovery
 from eval.evidence.images.series import accuracy_data, cost_data, recovery_data
 from eval.evidence.layer_token import has_layer_token, plot_layer_token
 from eval.evidence.part import Part
+from eval.evidence.perplexity import has_perplexity, perplexity_data, plot_perplexity
 from eval.evidence.plots import (
     curve_data,
     plot_curves,
@@ -31,6 +32,7 @@ _FIGURES = {
     "recovery": (plot_recovery, recovery_data, "Accuracy beside the authors' run"),
     "cost": (plot_cost, cost_data, "Accuracy against the compute that is saved"),
     "curves": (plot_curves, curve_data, "Validation loss against compute and against time"),
+    "perplexity": (plot_perplexity, perplexity_data, "Validation perplexity against layer tokens"),
     "schedule": (plot_schedule, schedule_data, "Kept length and learning rate"),
     "layer-token": (plot_layer_token, schedule_data, "Learning rate and kept length on one axis"),
     "zero-shot": (plot_zero_shot, bars_data, "Zero-shot scores beside chance"),
@@ -40,6 +42,7 @@ _ONLY_IF: dict[str, Callable[[Part], bool]] = {
     "accuracy": lambda part: _drops_images(part),
     "recovery": lambda part: _drops_images(part) and _is_like_the_authors(part),
     "cost": lambda part: _drops_images(part),
+    "perplexity": lambda part: has_perplexity(part.suite),
     "schedule": lambda part: (
         part.suite.margin is not None and _drops(part) and not _drops_images(part)
     ),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.errors import UserError
 from eval.evidence.arms import ARMS, Arm, arm_looks
 from eval.evidence.canvas import canvas, save, write_legend, write_title
 from eval.evidence.formatting import measured
+from eval.evidence.lines import COUNTS, TIMES, axis_unit, draw_line, grouped, run_counts
 from eval.evidence.marks import draw_differences, draw_margin
 from eval.evidence.sentences import loss_name
 from eval.evidence.series import MEAN, curve_data, schedule_data, verdict_data
@@ -32,8 +31,6 @@ __all__ = [
     "verdict_data",
 ]
 
-_COUNTS = {"": 1, " (thousands)": 1e3, " (millions)": 1e6, " (billions)": 1e9}
-_TIMES = {" (seconds)": 1, " (minutes)": 60, " (hours)": 3600}
 _ARMS_WITH_SEEDS = 6
 """With more arms than these the seeds of all could not be told apart."""
 
@@ -41,16 +38,16 @@ _ARMS_WITH_SEEDS = 6
 def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
     """Draw validation loss against layer tokens and against time."""
     data, looks = curve_data(suite, records, store), _looks(records)
-    tokens_unit, tokens = _unit(data["layer_tokens"], _COUNTS)
-    time_unit, seconds = _unit(data[data["seed"] == MEAN]["time_s"], _TIMES)
+    tokens_unit, tokens = axis_unit(data["layer_tokens"], COUNTS)
+    time_unit, seconds = axis_unit(data[data["seed"] == MEAN]["time_s"], TIMES)
     each_seed = len(set(data["arm"])) <= _ARMS_WITH_SEEDS
     with canvas(columns=2, sharey=True) as (figure, (left, right)):
-        for (arm, seed), curve in _groups(data, "arm", "seed"):
+        for (arm, seed), curve in grouped(data, "arm", "seed"):
             loss, thin = curve["val_nll"], seed != MEAN
             if each_seed or not thin:
-                _line(left, curve["layer_tokens"] / tokens, loss, looks[arm], thin=thin)
+                draw_line(left, curve["layer_tokens"] / tokens, loss, looks[arm], thin=thin)
             if not thin:
-                _line(right, curve["time_s"] / seconds, loss, looks[arm])
+                draw_line(right, curve["time_s"] / seconds, loss, looks[arm])
         left.set(xlabel=f"layer tokens{tokens_unit}", ylabel=loss_name(suite))
         left.set_ylim(*_loss_limits(data))
         whose = "of a core" if on_cpu(suite.arms[0].tier) else "of a GPU"
@@ -59,22 +56,21 @@ def plot_curves(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
         right.set_title("against time (median seed), descriptive only")
         many = "mean over seeds (thick) and each seed (thin)" if each_seed else "mean over seeds"
         write_title(figure, suite, data, many=many)
-        counts = {arm: rows["n"].iloc[0] for (arm,), rows in _groups(data, "arm")}
-        write_legend(figure, looks, {arm: f" (n = {n})" for arm, n in counts.items()})
+        write_legend(figure, looks, run_counts(data))
     return figure
 
 
 def plot_schedule(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
     """Draw what the runs really used: kept length and learning rate over the steps."""
     data, looks = schedule_data(suite, records, store), _looks(records)
-    groups = _groups(data, "arm")
+    groups = grouped(data, "arm")
     with canvas(columns=2) as (figure, (left, right)):
         for i, ((arm,), curve) in enumerate(groups):
             width = 4.5 if i == 0 and len(groups) > 1 else 2  # seen where others lie on it
-            _line(
+            draw_line(
                 left, curve["step"], curve["kept"], looks[arm], width=width, drawstyle="steps-pre"
             )
-            _line(right, curve["step"], curve["lr"], looks[arm], width=width)
+            draw_line(right, curve["step"], curve["lr"], looks[arm], width=width)
         left.set(xlabel="optimizer step", ylabel="tokens", ylim=(0, None))
         right.set(xlabel="optimizer step", ylabel="learning rate", ylim=(0, None))
         right.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
@@ -91,7 +87,7 @@ def plot_verdict(suite: Suite, records: Sequence[Record], store: Path) -> Figure
     Raises: UserError if no two arms share a finished seed.
     """
     data, looks = verdict_data(suite, records, store), _looks(records)
-    groups = _groups(data, "arm", "against")
+    groups = grouped(data, "arm", "against")
     if not groups:
         raise UserError(f"no two arms of {suite.name} share a finished seed: nothing to compare")
     with canvas(height=1.4 + 0.5 * len(groups)) as (figure, (axes,)):
@@ -122,39 +118,10 @@ def _loss_limits(data: pd.DataFrame) -> tuple[float | None, float | None]:
     return lowest - 0.05 * span, max(later["val_nll"])
 
 
-def _groups(data: pd.DataFrame, *names: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
-    groups: Any = data.groupby(list(names), sort=False)
-    return list(groups)
-
-
-def _line(
-    axes: Axes,
-    x: Any,
-    y: Any,
-    look: Arm,
-    *,
-    thin: bool = False,
-    width: float = 2,
-    drawstyle: Literal["default", "steps-pre"] = "default",
-) -> None:
-    (line,) = axes.plot(x, y, color=look.color, linewidth=width, drawstyle=drawstyle, zorder=3)
-    if thin:
-        line.set(linewidth=0.7, alpha=0.35, zorder=2)
-    elif look.dash:
-        line.set_dashes(look.dash)
-
-
 def _pair(looks: dict[str, Arm], names: tuple[str, ...], rows: pd.DataFrame) -> str:
     arm, against = (looks[name].label for name in names)
     n = rows["n"].iloc[0]
     return f"{arm} against\n{against} (n = {n}{', no interval' if n == 1 else ''})"
-
-
-def _unit(values: Any, units: Mapping[str, float]) -> tuple[str, float]:
-    """Return the largest unit in which the axis still counts to two, and its size."""
-    largest = max(values)
-    fitting = [(name, size) for name, size in units.items() if largest >= 2 * size]
-    return max(fitting, key=lambda unit: unit[1], default=next(iter(units.items())))
 
 
 def _looks(records: Sequence[Record]) -> dict[str, Arm]:

@@ -73,7 +73,7 @@ class LanguageTask:
     def start(self, model: Any) -> dict[str, Measurement]:
         """Measure the untrained model on the windows of the curve."""
         found = self._score(model, self._curve_NS).measurements("validation")
-        return {"start_bits_per_byte": found["bits_per_byte"]}
+        return {f"start_{name}": measurement for name, measurement in found.items()}
 
     def measure(self, model: Any) -> Findings:
         """Measure the trained model.
@@ -84,7 +84,7 @@ class LanguageTask:
         begin = time.perf_counter()
         test = self._score(model, self._test_NS).measurements(self._experiment.eval_split)
         curve = self._score(model, self._curve_NS).measurements("validation")
-        measurements = {**test, "validation_bits_per_byte": curve["bits_per_byte"]}
+        measurements = test | {f"validation_{name}": found for name, found in curve.items()}
         zero = self._zero_shot(model)
         measurements |= {} if zero is None else zero.measurements()
         for name, measurement in measurements.items():

@@ -129,11 +129,14 @@ def test_the_measurements_before_and_after_agree_with_the_curve(
     scored = windows("validation")[:8][:, 1:].reshape(-1).tolist()
     per_token = math.log(2) * len(tokenizer.decode(scored).encode()) / len(scored)
     rows = curve(tmp_path, record)
-    for name, row in (("start_bits_per_byte", rows[0]), ("validation_bits_per_byte", rows[-1])):
-        # The curve's file has six digits.
-        value = record.measurements[name].value
-        assert value * per_token == pytest.approx(float(row["val_nll"]), rel=1e-5)
-        assert record.measurements[name].split == "validation"
+    for when, row in (("start", rows[0]), ("validation", rows[-1])):
+        bits, perplexity = (
+            record.measurements[f"{when}_{name}"] for name in ("bits_per_byte", "perplexity")
+        )
+        nll = float(row["val_nll"])  # of six digits
+        assert bits.value * per_token == pytest.approx(nll, rel=1e-5)
+        assert perplexity.value == pytest.approx(math.exp(nll), rel=1e-5)
+        assert {bits.split, perplexity.split} == {"validation"}
     assert record.measurements["bits_per_byte"].split == "test"
     assert record.measurements["bits_per_byte"].n == arm().eval_windows
 

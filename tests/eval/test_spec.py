@@ -9,20 +9,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from eval.errors import UserError
 from eval.paths import RESULTS, ROOT
 from eval.record import failed_path, load_record, record_path
-from eval.runner import plan
 from eval.spec import Experiment, content_key, from_source
-from eval.suites import SUITES, suite
+from eval.suites import suite
 from rltd_core import KeptLength
 from rltd_core.schedule import Rounding
-from tests.eval.experiments import ARMS, arm, smoke_optimization
+from tests.eval.experiments import arm, smoke_optimization
 
 ASSETS = {"model": "package:" + "0" * 64, "data": "hub:a/b@c"}
 PART_OF_ANOTHER = {"kept", "optimization"}
@@ -248,48 +245,3 @@ def test_a_spec_survives_json(name: str) -> None:
 def test_a_spec_that_cannot_be_run_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         arm(**changes)
-
-
-def test_an_unknown_arm_is_the_users_to_mend() -> None:
-    with pytest.raises(UserError, match=r"'nonsense'.*baseline.*random_ltd.*shortened_baseline"):
-        suite("gpt_finetune", "smoke").arm("nonsense")
-
-
-def test_a_suite_can_be_narrowed_to_some_of_its_arms() -> None:
-    declared = suite("gpt_finetune", "smoke")
-    narrow = declared.with_arms(["random_ltd", "baseline"])
-    assert narrow.arms == (declared.arm("random_ltd"), declared.arm("baseline"))
-    assert replace(narrow, arms=declared.arms) == declared
-    with pytest.raises(UserError, match="no arm 'nonsense'"):
-        declared.with_arms(["baseline", "nonsense"])
-
-
-def test_an_unknown_suite_or_tier_names_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"unknown suite 'gpt'; did you mean gpt_finetune or "):
-        suite("gpt")
-    with pytest.raises(UserError, match=r"gpt_finetune is declared at smoke.* not at gpu"):
-        suite("gpt_finetune", "gpu")
-
-
-@pytest.mark.parametrize(
-    ("name", "tier"), [(name, tier) for name, entry in SUITES.items() for tier in entry.declared]
-)
-def test_every_declared_suite_is_valid(name: str, tier: Any) -> None:
-    declared = suite(name, tier)
-    assert declared.name == name
-    assert declared.seeds
-    assert len({e.arm for e in declared.arms}) == len(declared.arms)
-    for experiment in declared.arms:
-        assert (experiment.suite, experiment.tier) == (name, tier)
-
-
-def test_arms_of_the_headline_suite_differ_in_the_fields_that_name_them() -> None:
-    baseline, dropping, shortened = (arm(name) for name in ARMS)
-    assert replace(dropping, arm="baseline", kept=baseline.kept) == baseline
-    assert replace(shortened, arm="baseline", steps=baseline.steps) == baseline
-
-
-@pytest.mark.usefixtures("smoke")
-def test_every_run_has_a_folder_of_its_own(out: Path) -> None:
-    jobs = plan([arm(name) for name in ARMS], [0, 1], out)
-    assert len({job.folder for job in jobs}) == len(jobs) == 6

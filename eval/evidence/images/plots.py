@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -21,6 +20,7 @@ from eval.evidence.images.series import (
     cost_data,
     recovery_data,
 )
+from eval.evidence.lines import grouped, run_counts
 from eval.evidence.marks import draw_differences, draw_margin
 from eval.evidence.series import MEAN
 from eval.evidence.stats import BASELINE, TREATMENT
@@ -40,7 +40,7 @@ def plot_accuracy(suite: Suite, records: Sequence[Record], store: Path) -> Figur
     data = accuracy_data(suite, records, store)
     looks, means = arm_looks(data["arm"].unique()), data.loc[data["seed"] == MEAN, :]
     with canvas(rows=2, height=5.2, heights=(2.2, 1), sharex=True) as (figure, (above, below)):
-        for (arm,), curve in _groups(means, "arm"):
+        for (arm,), curve in grouped(means, "arm"):
             _line(above, curve["step"], curve["accuracy"], looks[arm])
             _line(below, curve["step"], curve["kept_frac"], looks[arm])
         later = means["accuracy"][means["step"] > 0]
@@ -51,7 +51,7 @@ def plot_accuracy(suite: Suite, records: Sequence[Record], store: Path) -> Figur
         for axes in (above, below):
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         write_title(figure, suite, data, many="mean over seeds")
-        write_legend(figure, looks, _counts(data))
+        write_legend(figure, looks, run_counts(data))
     return figure
 
 
@@ -60,7 +60,7 @@ def plot_recovery(suite: Suite, records: Sequence[Record], store: Path) -> Figur
     data = recovery_data(suite, records, store)
     looks = arm_looks([BASELINE, TREATMENT]) | {AUTHORS: _AUTHORS}
     with canvas(columns=2, sharey=True, height=3.8) as (figure, (left, right)):
-        for (arm,), rows in _groups(data, "arm"):
+        for (arm,), rows in grouped(data, "arm"):
             if arm != BASELINE:
                 _marked(left, rows["kept_frac"], rows["accuracy"], looks[arm])
             _marked(right, rows["run"], rows["accuracy"], looks[arm])
@@ -73,14 +73,14 @@ def plot_recovery(suite: Suite, records: Sequence[Record], store: Path) -> Figur
             axis.set_major_formatter(PercentFormatter(1, decimals=0))
         ours = f"mean over seeds ({image_set(suite.arms[0].data).classes} classes)"
         write_title(figure, suite, data, many=f"{ours}, and the authors' run (10 classes)")
-        write_legend(figure, looks, _counts(data))
+        write_legend(figure, looks, run_counts(data))
     return figure
 
 
 def plot_cost(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
     """Draw every arm's accuracy, paired with the baseline's, beside the FLOPs that it saves."""
     data = cost_data(suite, records, store)
-    looks, groups = arm_looks(data["arm"].unique()), _groups(data, "arm")
+    looks, groups = arm_looks(data["arm"].unique()), grouped(data, "arm")
     with canvas(height=1.4 + 0.5 * len(groups)) as (figure, (axes,)):
         if suite.margin is not None:
             draw_margin(axes, suite.margin, bottom=0.5 - len(groups))
@@ -108,13 +108,3 @@ def _marked(axes: Axes, x: Any, y: Any, look: Arm) -> None:
     (line,) = axes.plot(x, y, color=look.color, marker="o", markersize=4, linewidth=1.6)
     if look.dash:
         line.set_dashes(look.dash)
-
-
-def _groups(data: pd.DataFrame, *names: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
-    groups: Any = data.groupby(list(names), sort=False)
-    return list(groups)
-
-
-def _counts(data: pd.DataFrame) -> dict[str, str]:
-    """Return what the legend adds to the name of an arm: of how many runs."""
-    return {arm: f" (n = {rows['n'].iloc[0]})" for (arm,), rows in _groups(data, "arm")}
