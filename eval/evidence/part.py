@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from eval.errors import UserError
 from eval.evidence.stats import judge
 from eval.evidence.tables import missing
-from eval.record import Record
-from eval.spec import Suite, on_cpu
+from eval.record import Record, load_records
+from eval.spec import Suite, Tier, on_cpu
 
-__all__ = ["Part", "part_of"]
+__all__ = ["Part", "part_of", "require_records", "stored_parts"]
+
+_TIERS: tuple[Tier, ...] = ("paper", "gpu", "cpu", "smoke")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,3 +92,29 @@ def part_of(suite: Suite, records: Sequence[Record], *, some_seeds: bool = False
     where = f"{suite.name}, tier {suite.arms[0].tier}"
     lines = [f"{where}: {reason}: {', '.join(names)}" for reason, names in left_out.items()]
     return Part(suite=suite, records=tuple(current), left_out=tuple(lines))
+
+
+def stored_parts(store: Path, find: Callable[[str, Tier], Suite]) -> list[Part]:
+    """Return the suites that have records, by name and tier.
+
+    Raises: UserError if the store has no records.
+    """
+    parts = []
+    for name in sorted({path.parent.name for path in (store / "runs").glob("*/*.json")}):
+        records = load_records(store, name)
+        tiers = {record.experiment.tier for record in records}
+        parts += [part_of(find(name, tier), records) for tier in _TIERS if tier in tiers]
+    require_records(parts, store)
+    return parts
+
+
+def require_records(parts: Sequence[Part], store: Path) -> None:
+    """Check that a record answers one of the parts.
+
+    Raises: UserError if none does.
+    """
+    if not any(part.records for part in parts):
+        left_out = "".join(f"; left out: {line}" for part in parts for line in part.left_out)
+        raise UserError(
+            f"there are no records in {store / 'runs'}{left_out}; run ./rltd reproduce first"
+        )

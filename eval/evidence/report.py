@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from eval.bench.records import load_bench
-from eval.errors import UserError
 from eval.evidence.bench_page import bench_headline, bench_page, bench_table
+from eval.evidence.blocks import BLOCKS, filled, unfilled
 from eval.evidence.canvas import save
 from eval.evidence.claims.page import claims_headline, claims_page, cost_sentence
 from eval.evidence.claims.plot import claims_data, plot_claims
@@ -22,11 +21,12 @@ from eval.evidence.drawn import draw
 from eval.evidence.glue.differences import glue_data, glue_parts
 from eval.evidence.glue.page import figure_name, glue_groups, glue_headline, glue_page
 from eval.evidence.glue.plot import plot_glue
+from eval.evidence.lost import lost_runs, lost_scores, missing_lines
 from eval.evidence.pages import headline, suite_page, yours_page
 from eval.evidence.paired_rows import rows_markdown
 from eval.evidence.paper.page import write_paper_page
 from eval.evidence.paper.published import load_claims
-from eval.evidence.part import Part, part_of
+from eval.evidence.part import Part, part_of, require_records, stored_parts
 from eval.evidence.tables import suite_table
 from eval.evidence.zero_shot.anchors import load_anchors, zero_shot_headline, zero_shot_page
 from eval.model_eval.records import load_scores
@@ -35,11 +35,10 @@ from eval.record import load_records
 from eval.spec import Suite, Tier
 from eval.suites import suite as find_suite
 
-__all__ = ["DOCUMENTS", "Report", "build", "committed_parts", "stale", "with_headline", "yours"]
+__all__ = ["DOCUMENTS", "Report", "build", "committed_parts", "stale", "yours"]
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "EVIDENCE.md")
 """Written by hand, but for their blocks."""
-_TIERS: tuple[Tier, ...] = ("paper", "gpu", "cpu", "smoke")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,26 +68,27 @@ def build(
 ) -> Report:
     """Write tables and figures of every suite with records, and the blocks of the documents.
 
-    These are `DOCUMENTS`, unless others are named.
+    These are `DOCUMENTS`, unless others are named. What the summary and the blocks show, and the
+    store no longer has, is missing.
 
     Raises: UserError if the store has no records.
     """
-    parts = _load(store_from, find)
+    parts = stored_parts(store_from, find)
+    documents = documents or DOCUMENTS
+    summary_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
-        write_paper_page(made)
-        blocks = _suites(parts, store_from, made) | _claims(parts, store_from, made)
-        blocks |= _glue(parts, made) | _bench(parts, store_from, made)
-        blocks |= _zero_shot(store_from, made)
+        blocks = _make(parts, store_from, made)
+        orphans = _orphans(made, summary_dir)
+        empty = [path.stem for path in orphans if path.suffix == ".md" and path.stem in BLOCKS]
+        empty += [name for each in documents for name in unfilled(each.read_text(), blocks)]
+        missing = missing_lines(store_from, summary_dir, parts, find, empty)
         written = _publish(made, summary_dir)
-        for path in _orphans(made, summary_dir):
-            path.unlink()
-    for document in documents or DOCUMENTS:
-        text = document.read_text()
-        for name, block in blocks.items():
-            text = with_headline(text, name, block)
-        document.write_text(text)
-    return _report(parts, (*written, *(documents or DOCUMENTS)))
+    for path in orphans:
+        path.unlink()
+    for document in documents:
+        document.write_text(filled(document.read_text(), blocks))
+    return _report(parts, missing, (*written, *documents))
 
 
 def stale(
@@ -123,7 +123,7 @@ def yours(
         (suite.name, suite.arms[0].tier): part_of(suite, load_records(committed, suite.name))
         for suite in suites
     }
-    _require_records(parts, store)
+    require_records(parts, store)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         for name, group in _by_suite(parts).items():
@@ -131,26 +131,30 @@ def yours(
             page = yours_page([(part, known[name, part.tier]) for part in group], figures)
             (made / f"{name}.md").write_text(page)
         written = _publish(made, to)
-    return _report(parts, written)
-
-
-def with_headline(text: str, name: str, content: str) -> str:
-    """Return a document with the suite's headline block replaced; without one, unchanged.
-
-    Raises: UserError if the block is not closed.
-    """
-    begin, end = f"<!-- headline: {name} -->", "<!-- /headline -->"
-    if begin not in text:
-        return text
-    block = re.compile(re.escape(begin) + r"(?:(?!<!-- headline:).)*?" + re.escape(end), re.DOTALL)
-    if not block.search(text):
-        raise UserError(f"the block {begin} is not closed; add {end} below it")
-    return block.sub(lambda _: f"{begin}\n{content}{end}", text)
+    return _report(parts, [gap for part in parts for gap in part.gaps], written)
 
 
 def committed_parts() -> list[Part]:
     """Return every suite and tier with committed records."""
-    return _load(RESULTS, find_suite)
+    return stored_parts(RESULTS, find_suite)
+
+
+def _make(parts: Sequence[Part], store: Path, to: Path) -> dict[str, str]:
+    """Write all pages, tables and figures; return the documents' blocks by their names.
+
+    What the store itself shows to be gone stands first in both.
+    """
+    write_paper_page(to)
+    lost = lost_runs(store, parts) | lost_scores(store)
+    blocks = _suites(parts, store, to) | _claims(parts, store, to, lost.values())
+    blocks |= _glue(parts, to) | _bench(parts, store, to) | _zero_shot(store, to)
+    for name, line in lost.items():
+        told = f"Incomplete: {line}.\n"
+        blocks[name] = "\n".join(filter(None, (told, blocks.get(name))))
+        if (page := to / f"{name}.md").exists():
+            title, rest = page.read_text().split("\n", 1)
+            page.write_text(f"{title}\n\n{told}{rest}")
+    return blocks
 
 
 def _suites(parts: Sequence[Part], store: Path, to: Path) -> dict[str, str]:
@@ -166,12 +170,12 @@ def _suites(parts: Sequence[Part], store: Path, to: Path) -> dict[str, str]:
     return blocks
 
 
-def _claims(parts: Sequence[Part], store: Path, to: Path) -> dict[str, str]:
+def _claims(parts: Sequence[Part], store: Path, to: Path, lost: Iterable[str]) -> dict[str, str]:
     claims = load_claims()
     parts = in_order(claims, parts)
     table = claim_table(claims, parts, load_bench(store))
     _write_table(table, to, "claims")
-    gaps = [gap for part in parts if part.records for gap in part.gaps]
+    gaps = [*(gap for part in parts for gap in part.gaps), *lost]
     questions, cost = question_table(claims, parts), cost_sentence(parts)
     (to / "claims.md").write_text(claims_page(table, questions, claims, gaps, cost))
     data = claims_data(parts)
@@ -212,25 +216,6 @@ def _write_table(table: pd.DataFrame, to: Path, name: str) -> None:
     table.to_csv(to / f"{name}.csv", index=False, lineterminator="\n")
 
 
-def _load(store: Path, find: Callable[[str, Tier], Suite]) -> list[Part]:
-    """Return the suites that have records, by name and tier."""
-    parts = []
-    for name in sorted({path.parent.name for path in (store / "runs").glob("*/*.json")}):
-        records = load_records(store, name)
-        tiers = {record.experiment.tier for record in records}
-        parts += [part_of(find(name, tier), records) for tier in _TIERS if tier in tiers]
-    _require_records(parts, store)
-    return parts
-
-
-def _require_records(parts: Sequence[Part], store: Path) -> None:
-    if not any(part.records for part in parts):
-        left_out = "".join(f"; left out: {line}" for part in parts for line in part.left_out)
-        raise UserError(
-            f"there are no records in {store / 'runs'}{left_out}; run ./rltd reproduce first"
-        )
-
-
 def _by_suite(parts: Sequence[Part]) -> dict[str, list[Part]]:
     """Group the parts that have records."""
     groups: dict[str, list[Part]] = {}
@@ -240,9 +225,9 @@ def _by_suite(parts: Sequence[Part]) -> dict[str, list[Part]]:
     return groups
 
 
-def _report(parts: Sequence[Part], written: Sequence[Path]) -> Report:
+def _report(parts: Sequence[Part], missing: Iterable[str], written: Sequence[Path]) -> Report:
     return Report(
-        missing=tuple(line for part in parts if part.records for line in part.gaps),
+        missing=tuple(missing),
         left_out=tuple(line for part in parts for line in part.left_out),
         verdicts=tuple(f"{part.suite.name}: {part.conclusion}" for part in parts if part.records),
         written=tuple(written),

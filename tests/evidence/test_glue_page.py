@@ -9,6 +9,7 @@ from statistics import fmean
 import matplotlib.pyplot as plt
 import pytest
 
+from eval.evidence.blocks import with_headline
 from eval.evidence.canvas import save
 from eval.evidence.glue.differences import (
     committed_glue,
@@ -19,7 +20,7 @@ from eval.evidence.glue.page import glue_headline, glue_markdown, glue_page
 from eval.evidence.glue.plot import plot_glue
 from eval.evidence.intervals import interval
 from eval.evidence.part import Part, part_of
-from eval.evidence.report import build, with_headline
+from eval.evidence.report import build
 from eval.evidence.zero_shot.anchors import load_anchors
 from eval.paths import RESULTS
 from eval.suites import suite as declared_suite

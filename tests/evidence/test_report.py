@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from eval.errors import UserError
-from eval.evidence.report import Report, build, stale, with_headline, yours
+from eval.evidence.blocks import with_headline
+from eval.evidence.report import Report, build, stale, yours
 from eval.record import record_path, write_record
 from tests.evidence.synthetic import (
     make_experiment,
