@@ -173,7 +173,7 @@ def _suites(parts: Sequence[Part], store: Path, to: Path) -> dict[str, str]:
 def _claims(parts: Sequence[Part], store: Path, to: Path, lost: Iterable[str]) -> dict[str, str]:
     claims = load_claims()
     parts = in_order(claims, parts)
-    table = claim_table(claims, parts, load_bench(store))
+    table = claim_table(claims, parts, load_bench(store), store)
     _write_table(table, to, "claims")
     gaps = [*(gap for part in parts for gap in part.gaps), *lost]
     questions, cost = question_table(claims, parts), cost_sentence(parts)
