@@ -10,7 +10,7 @@ from eval.evidence.layer_token import has_layer_token
 from eval.evidence.padding import padding_sentence
 from eval.evidence.paper.published import Claim, load_claims
 from eval.evidence.part import Part
-from eval.evidence.sentences import size_sentence, time_sentence
+from eval.evidence.sentences import power_sentence, size_sentence, time_sentence
 from eval.evidence.tables import (
     AGREEMENT_RULE,
     HEADLINE,
@@ -75,6 +75,7 @@ def suite_page(parts: Sequence[Part], figures: dict[str, str]) -> str:
         lines += [f"Left out: {line}.\n" for line in part.left_out]
         if part.suite.margin is not None:
             lines += [f"Margin: {part.suite.margin:g}; {part.suite.margin_reason}.\n"]
+        lines += filter(None, [power_sentence(part.suite, part.records)])
         lines += ["Cost, and measurements that decide nothing (means over the seeds):\n"]
         lines += [to_markdown(rest), *_parts_of_the_method(part), *_zero_shot(part)]
         lines += [figures[part.tier], *_beside_paper(part)]

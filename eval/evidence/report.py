@@ -23,10 +23,10 @@ from eval.evidence.glue.page import figure_name, glue_groups, glue_headline, glu
 from eval.evidence.glue.plot import plot_glue
 from eval.evidence.lost import lost_runs, lost_scores, missing_lines
 from eval.evidence.pages import headline, suite_page, yours_page
-from eval.evidence.paired_rows import rows_markdown
 from eval.evidence.paper.page import write_paper_page
 from eval.evidence.paper.published import load_claims
 from eval.evidence.part import Part, part_of, require_records, stored_parts
+from eval.evidence.rows.page import rows_markdown
 from eval.evidence.tables import suite_table
 from eval.evidence.zero_shot.anchors import load_anchors, zero_shot_headline, zero_shot_page
 from eval.model_eval.records import load_scores
@@ -162,7 +162,7 @@ def _suites(parts: Sequence[Part], store: Path, to: Path) -> dict[str, str]:
     blocks = {}
     for name, group in _by_suite(parts).items():
         figures = {part.tier: draw(part, store, to) for part in group}
-        rows = {part.tier: rows_markdown(part.records, store) for part in group}
+        rows = {part.tier: rows_markdown(part.suite, part.records, store) for part in group}
         drawn = {t: "\n".join(filter(None, (rows[t], figures[t]))) for t in figures}
         (to / f"{name}.md").write_text(suite_page(group, drawn))
         _write_table(pd.concat([suite_table(p.suite, p.records) for p in group]), to, name)

@@ -1,4 +1,4 @@
-"""Sentences about a suite's runs: how large they are, and how long they took."""
+"""Sentences about a suite's runs: how large they are, how long they took, what they can tell."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from statistics import median
 
 from eval.data.glue_tasks import glue_task
 from eval.evidence.arms import arm_looks
-from eval.evidence.formatting import percent
+from eval.evidence.formatting import number, percent
 from eval.evidence.grid import saves_itself
-from eval.evidence.stats import BASELINE, TREATMENT
+from eval.evidence.power import power, seeds_needed
+from eval.evidence.stats import BASELINE, TREATMENT, judge
 from eval.record import Record
 from eval.spec import Suite
 
-__all__ = ["loss_name", "size_sentence", "time_sentence"]
+__all__ = ["loss_name", "power_sentence", "size_sentence", "time_sentence"]
 
 _SHAPES = {
     "constant": "constant",
@@ -91,4 +92,23 @@ def time_sentence(tier: str, records: Sequence[Record]) -> str:
     return (
         f"CPU time of training saved against the baseline at tier {tier} (paired by "
         f"seed, medians; runs shared the machine, so descriptive only): {', '.join(saved)}.\n"
+    )
+
+
+def power_sentence(suite: Suite, records: Sequence[Record]) -> str:
+    """Say how often as many seeds find non-inferiority where nothing is lost, and how many would.
+
+    Nothing without a margin, or where the differences between the seeds do not tell.
+    """
+    found = judge(suite, records).quality_interval if suite.margin is not None else None
+    if suite.margin is None or found is None or found.sd == 0:
+        return ""
+    often = 100 * power(found.n, suite.margin, found.sd, found.confidence)
+    often = f"{often:.0f}" if often < 99.5 else "more than 99"
+    needed = seeds_needed(suite.margin, found.sd, confidence=found.confidence)
+    return (
+        f"Power: if the differences to the baseline spread as they do here (standard deviation "
+        f"{number(found.sd)}), {found.n} seeds find a true difference of zero non-inferior at the "
+        f"margin of {suite.margin:g} in {often} of 100 experiments; for 90 of 100, {needed:,} "
+        f"seeds are needed. The standard deviation is itself an estimate from {found.n} seeds.\n"
     )

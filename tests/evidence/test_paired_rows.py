@@ -6,6 +6,7 @@ import dataclasses
 import re
 from math import comb
 from pathlib import Path
+from statistics import fmean, variance
 
 import numpy as np
 import pandas as pd
@@ -15,19 +16,22 @@ from hypothesis import strategies as st
 
 from eval.errors import UserError
 from eval.evidence.intervals import interval
-from eval.evidence.paired_rows import (
-    has_answers,
+from eval.evidence.rows.answers import PairedAnswers, paired_answers
+from eval.evidence.rows.page import compared_in, rows_markdown
+from eval.evidence.rows.pairs import (
+    PairedRows,
+    compare,
     mcnemar,
-    paired_rows,
-    rows_interval,
-    rows_markdown,
+    rows_variance,
     seeds_and_rows_interval,
 )
+from eval.evidence.rows.scores import accuracy
 from eval.record import Measurement, Record
 from tests.evidence.synthetic import make_record, make_records, make_suite
 
 NUM_ROWS = 40
 ARMS = {"baseline": 0, "random_ltd": 1, "shortened_baseline": 2}
+SUITE = dataclasses.replace(make_suite(seeds=(0, 1, 2)), primary="accuracy")
 
 
 def answers(arm: str, seed: int) -> pd.DataFrame:
@@ -51,7 +55,7 @@ def answered(store: Path, record: Record) -> Record:
 
 @pytest.fixture
 def records(tmp_path: Path) -> list[Record]:
-    return [answered(tmp_path, r) for r in make_records(make_suite(seeds=(0, 1, 2)))]
+    return [answered(tmp_path, r) for r in make_records(SUITE)]
 
 
 def right(arm: str, seed: int) -> list[bool]:
@@ -64,12 +68,14 @@ def right(arm: str, seed: int) -> list[bool]:
 def test_the_rows_that_one_of_a_pair_has_right_are_counted(
     records: list[Record], tmp_path: Path
 ) -> None:
-    found = list(paired_rows(records, tmp_path, "random_ltd", "baseline"))
+    answered = paired_answers(records, tmp_path, "random_ltd", "baseline")
+    found = [compare(each, accuracy) for each in answered]
     assert [pair.seed for pair in found] == [0, 1, 2]
     for pair in found:
         ours, theirs = right("random_ltd", pair.seed), right("baseline", pair.seed)
-        assert pair.only_first == sum(a and not b for a, b in zip(ours, theirs, strict=True))
-        assert pair.only_second == sum(b and not a for a, b in zip(ours, theirs, strict=True))
+        first = sum(a and not b for a, b in zip(ours, theirs, strict=True))
+        second = sum(b and not a for a, b in zip(ours, theirs, strict=True))
+        assert pair.only_one == (first, second)
         found = pair.difference
         assert found.mean == pytest.approx((sum(ours) - sum(theirs)) / NUM_ROWS)
         assert found.low <= found.mean <= found.high
@@ -93,12 +99,21 @@ def test_mcnemar_rejects_a_true_null_no_oftener_than_it_says() -> None:
     assert 0.02 < (p <= 0.05).mean() < 0.05 + 3 * (0.05 * 0.95 / 2000) ** 0.5
 
 
+def compared(differences_N: np.ndarray, seed: int = 0) -> PairedRows:
+    """Compare two runs of which the first alone is right where it says 1, the second where -1."""
+    first, second = (
+        pd.DataFrame({"row": range(len(differences_N)), "label": 1, "predicted": right.astype(int)})
+        for right in (differences_N > 0, differences_N < 0)
+    )
+    return compare(PairedAnswers(seed=seed, first=first, second=second), accuracy)
+
+
 def test_the_interval_over_rows_covers_the_true_difference() -> None:
     """872 rows, of which a tenth are decided by one of the runs alone: as on SST-2."""
     rng, true, covered = np.random.default_rng(1), 0.02, 0
     for _ in range(400):
         draws = rng.choice([1.0, -1.0, 0.0], p=[0.06, 0.04, 0.90], size=872)
-        found = rows_interval(draws)
+        found = compared(draws).difference
         covered += found.low <= true <= found.high
     error = (0.9 * 0.1 / 400) ** 0.5
     assert abs(covered / 400 - 0.90) < 3 * error
@@ -110,24 +125,24 @@ def test_the_interval_is_the_percentiles_of_means_of_drawn_rows() -> None:
     means = [slow.choice(draws, size=300).mean() for _ in range(4000)]
     expected = np.percentile(means, [5, 95])
     # Both are estimates from thousands of draws: the percentiles' own error is below 0.002.
-    found = rows_interval(draws)
+    found = compared(draws).difference
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.005)
-    assert rows_interval(draws) == found
-    same = rows_interval(np.full(5, 1.0))
+    assert compared(draws).difference == found
+    same = compared(np.full(5, 1.0)).difference
     assert (same.low, same.mean, same.high) == (1.0, 1.0, 1.0)
 
 
 def test_the_page_has_a_row_for_each_seed_of_both_comparisons(
     records: list[Record], tmp_path: Path
 ) -> None:
-    text = rows_markdown(records, tmp_path)
+    text = rows_markdown(SUITE, records, tmp_path)
     by_seed, together = text.split("If other seeds and other rows")
     assert by_seed.count("| random-LTD - baseline ") == 3
     assert by_seed.count("| random-LTD - shortened baseline ") == 3
     seeds, rows = re.findall(r"random-LTD - baseline +\| 3 +\| (.+\]) +\| (.+\])", together)[0]
     assert seeds.split(" ")[0] == rows.split(" ")[0]  # one mean, two widths
     assert seeds != rows
-    assert rows_markdown(records, tmp_path) == text
+    assert rows_markdown(SUITE, records, tmp_path) == text
 
 
 def test_the_interval_over_seeds_and_rows_covers_what_both_would_change() -> None:
@@ -138,7 +153,8 @@ def test_the_interval_over_seeds_and_rows_covers_what_both_would_change() -> Non
         rows_N = rng.choice([0.7, -0.7], size=277)
         effect_SN = true + seeds_S1 + rows_N
         d_SN = np.sign(effect_SN) * (rng.random((5, 277)) < abs(effect_SN))
-        found = seeds_and_rows_interval(d_SN)
+        over_rows = d_SN.mean(axis=0).var(ddof=1) / 277
+        found = seeds_and_rows_interval(list(d_SN.mean(axis=1)), over_rows)
         over_seeds = interval(d_SN.mean(axis=1))
         covered += found.low <= true <= found.high
         narrow += over_seeds.low <= true <= over_seeds.high
@@ -146,20 +162,29 @@ def test_the_interval_over_seeds_and_rows_covers_what_both_would_change() -> Non
     assert narrow / 2000 < 0.85  # what the interval over seeds alone leaves out
 
 
+def test_the_variance_over_rows_is_the_formulas_and_that_of_the_draws() -> None:
+    d_SN = np.random.default_rng(5).choice([1.0, -1.0, 0.0], p=[0.1, 0.1, 0.8], size=(3, 200))
+    pairs = [compared(d_N, seed) for seed, d_N in enumerate(d_SN)]
+    means = [fmean(d_SN[:, n]) for n in range(200)]
+    assert rows_variance(pairs) == pytest.approx(variance(means) / 200, rel=1e-9)
+    drawn = [dataclasses.replace(pair, differences_N=None) for pair in pairs]
+    assert rows_variance(drawn) == pytest.approx(rows_variance(pairs), rel=4 / (2 * 2000) ** 0.5)
+
+
 def test_the_interval_over_seeds_and_rows_is_the_seeds_one_where_rows_do_not_differ() -> None:
-    same_SN = np.repeat([[1.0], [0.0], [0.5]], 40, axis=1)
-    found, expected = seeds_and_rows_interval(same_SN), interval([1.0, 0.0, 0.5])
+    found, expected = seeds_and_rows_interval([1.0, 0.0, 0.5], 0.0), interval([1.0, 0.0, 0.5])
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-    with pytest.raises(ValueError, match="one seed"):
-        seeds_and_rows_interval(same_SN[:1])
+    with pytest.raises(ValueError, match="two differences"):
+        seeds_and_rows_interval([1.0], 0.1)
 
 
 def test_runs_without_right_and_wrong_answers_have_none(tmp_path: Path) -> None:
-    scored = make_records(make_suite())
-    assert not has_answers(scored)
-    assert rows_markdown(scored, tmp_path) == ""
-    one = answered(tmp_path, make_record(make_suite().arms[0], 0, 1.0))
-    assert rows_markdown([one], tmp_path) == ""
+    scored = make_records(SUITE)
+    assert compared_in(SUITE, scored) is None
+    assert rows_markdown(SUITE, scored, tmp_path) == ""
+    one = answered(tmp_path, make_record(SUITE.arms[0], 0, 1.0))
+    assert rows_markdown(SUITE, [one], tmp_path) == ""
+    assert compared_in(make_suite(), [one]) is None  # whose primary measurement is a text's
 
 
 def test_answers_that_are_gone_or_of_other_rows_are_an_error(
@@ -169,7 +194,7 @@ def test_answers_that_are_gone_or_of_other_rows_are_an_error(
     rest = pd.read_csv(path)
     rest[rest["row"] != 3].to_csv(path, index=False)
     with pytest.raises(UserError, match="seed 0 of random_ltd and baseline answered other rows"):
-        rows_markdown(records, tmp_path)
+        rows_markdown(SUITE, records, tmp_path)
     path.unlink()
     with pytest.raises(UserError, match="are missing; restore it from git"):
-        rows_markdown(records, tmp_path)
+        rows_markdown(SUITE, records, tmp_path)
