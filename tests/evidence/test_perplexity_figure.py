@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,7 +18,8 @@ from eval.evidence.perplexity import AUTHORS, has_perplexity, perplexity_data, p
 from eval.evidence.series import MEAN, curve_data
 from eval.record import Record
 from eval.spec import Suite
-from eval.suites import SUITES, suite
+from eval.suites import SUITES
+from eval.suites.gpt_finetune_paper import FINETUNE_PAPER
 from tests.evidence.synthetic import make_records, make_suite, write_store
 
 Evidence = tuple[Suite, list[Record], Path]
@@ -40,7 +42,8 @@ def without_published(evidence: Evidence) -> Evidence:
 def test_a_seeds_perplexity_is_that_of_its_loss_and_the_mean_is_over_perplexities(
     evidence: Evidence,
 ) -> None:
-    data, losses = perplexity_data(*evidence), curve_data(*evidence)
+    data: Any = perplexity_data(*evidence)
+    losses: Any = curve_data(*evidence)
     for arm in ("baseline", "random_ltd"):
         here = data[(data["arm"] == arm) & (data["step"] == 50)].set_index("seed")["perplexity"]
         nll = losses[(losses["arm"] == arm) & (losses["step"] == 50)].set_index("seed")["val_nll"]
@@ -53,15 +56,15 @@ def test_a_seeds_perplexity_is_that_of_its_loss_and_the_mean_is_over_perplexitie
 def test_the_authors_numbers_are_the_published_rows_and_have_no_place_on_the_axis(
     evidence: Evidence,
 ) -> None:
-    data = perplexity_data(*evidence)
+    data: Any = perplexity_data(*evidence)
     theirs = data[data["tier"] == AUTHORS]
     published = [r for r in load_reported() if r.measurement == "perplexity"]
     assert list(theirs["perplexity"]) == [r.value for r in published]
     assert theirs[["step", "layer_tokens", "seed", "n"]].isna().all(axis=None)
     ours = data[data["tier"] == "cpu"]
     for axes in plot_perplexity(*evidence).axes:
-        drawn = sorted(y for line in axes.lines for y in line.get_ydata())
-        assert drawn == sorted(ours["perplexity"])
+        lines: Any = axes.lines
+        assert sorted(y for line in lines for y in line.get_ydata()) == sorted(ours["perplexity"])
 
 
 def test_the_authors_numbers_are_written_with_their_model_and_text(evidence: Evidence) -> None:
@@ -93,14 +96,9 @@ def test_the_second_panel_shows_every_point_of_the_second_half(evidence: Evidenc
 def test_it_is_drawn_where_perplexity_is_what_a_suite_is_about(
     evidence: Evidence, tmp_path: Path
 ) -> None:
-    drawn = {
-        n for n, entry in SUITES.items() for t in entry.declared if has_perplexity(suite(n, t))
-    }
-    assert drawn == {
-        n
-        for n in SUITES
-        if n == "gpt_finetune" or n.startswith(("gpt_finetune_ptb", "gpt_finetune_wiki"))
-    }
+    made = {name: [make() for make in entry.declared.values()] for name, entry in SUITES.items()}
+    drawn = {name for name, suites in made.items() if any(map(has_perplexity, suites))}
+    assert drawn == set(FINETUNE_PAPER)
     assert not has_perplexity(dataclasses.replace(make_suite(), margin=None))
     declared, records, store = evidence
     part = Part(suite=declared, records=tuple(records), left_out=())
