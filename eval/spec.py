@@ -243,7 +243,8 @@ class Suite:
 
     def __post_init__(self) -> None:
         before, after = self.progress
-        if before != f"start_{self.primary}" or not after.endswith(f"_{self.primary}"):
+        measured = f"_{self.primary}"
+        if before != f"start{measured}" or before == after or not after.endswith(measured):
             raise ValueError(
                 f"the progress of suite {self.name}, {before} to {after}, is held against the "
                 f"margin of {self.primary}, so it must be in that measurement"

@@ -156,6 +156,13 @@ class LayerTokenLR(ClockLR):
             raise RuntimeError("call ltd.step() before lr.step(): the clock has not moved")
         if ltd is not None and ltd.steps == 1:
             self._tell_other_batch(ltd.tokens)
+        elif ltd is not None and ltd.tokens == self._planned_tokens:
+            warnings.warn(
+                f"ltd.step() was called {ltd.steps} times for the {ltd.tokens:,} tokens of one "
+                "step (batch x length): the kept length would grow that much too fast; call it "
+                "once after each optimizer step, not after each forward",
+                stacklevel=2,
+            )
         super().step(epoch)
 
     def _tell_other_batch(self, tokens: int) -> None:

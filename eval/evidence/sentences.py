@@ -106,9 +106,10 @@ def power_sentence(suite: Suite, records: Sequence[Record]) -> str:
     often = 100 * power(found.n, suite.margin, found.sd, found.confidence)
     often = f"{often:.0f}" if often < 99.5 else "more than 99"
     needed = seeds_needed(suite.margin, found.sd, confidence=found.confidence)
+    more = f"; for 90 of 100, about {needed:,} seeds are needed" if needed > found.n else ""
     return (
         f"Power: if the differences to the baseline spread as they do here (standard deviation "
         f"{number(found.sd)}), {found.n} seeds find a true difference of zero non-inferior at the "
-        f"margin of {suite.margin:g} in {often} of 100 experiments; for 90 of 100, {needed:,} "
-        f"seeds are needed. The standard deviation is itself an estimate from {found.n} seeds.\n"
+        f"margin of {suite.margin:g} in {often} of 100 experiments{more}. "
+        f"The standard deviation is itself an estimate from {found.n} seeds, and a rough one.\n"
     )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch.optim import SGD
 
 from rltd_core import KeptLength, LayerTokenLR, RandomLTD
-from tests.core.tiny import tiny_model, token_ids
+from tests.core.tiny import BATCH, LENGTH, tiny_model, token_ids
 
 BILLION = 10**9
 
@@ -204,3 +204,13 @@ def test_a_ramp_that_ends_with_the_run_is_described() -> None:
     for ramp in ({"ramp_steps": 20}, {"ramp_tokens": 480}):
         plan = {"warmup": 0, "total": 20, "batch": 2, "length": 12}
         assert scheduler(KeptLength(**RAMP, **ramp), plan, layers=5).total == 480 * 5 - 480
+
+
+def test_a_warmup_too_long_for_the_authors_form_is_told_in_steps() -> None:
+    model = tiny_model()
+    ltd = RandomLTD(model, KeptLength(start=10, full=LENGTH, ramp_steps=40, quantum=1))
+    optimizer = SGD(model.parameters(), lr=0.1)
+    planned = {"batch": BATCH, "length": LENGTH, "authors_form": True}
+    with pytest.raises(ValueError, match="warmup=60 of total=100 steps is too long for the author"):
+        LayerTokenLR(optimizer, ltd, warmup=60, total=100, **planned)
+    LayerTokenLR(optimizer, ltd, warmup=10, total=100, **planned)

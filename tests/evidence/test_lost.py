@@ -1,4 +1,4 @@
-"""Whatever committed record is deleted, the report says so first, and again when it is repeated."""
+"""Whatever committed record is deleted, the report says so first, of a suite also when repeated."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_the_difference_is_bootstrapped_over_the_rows_of_both_runs(name: str) ->
     assert difference.mean == pytest.approx(expected, abs=1e-12)
     inside = (found.drawn_R >= difference.low) & (found.drawn_R <= difference.high)
     assert inside.mean() == pytest.approx(0.90, abs=0.005)
-    assert (difference.n, found.only_one) == (n, None)
+    assert (difference.n, found.right_alone) == (n, None)
 
 
 @pytest.mark.parametrize("name", CORRELATIONS)
@@ -178,7 +178,9 @@ def test_committed_answers_give_what_the_committed_records_measured(name: str) -
     by_cell = {(r.experiment.arm, r.seed): r for r in part.records if r.status == "ok"}
     names = [f"{task}/{ANSWER_BITS}" for task in of.tasks] or [part.suite.primary]
     sign = -1 if of.tasks else 1
-    for answers in paired_answers(part.records, RESULTS, "random_ltd", "baseline"):
+    pairs = list(paired_answers(part.records, RESULTS, "random_ltd", "baseline"))
+    assert [answers.seed for answers in pairs] == list(part.suite.seeds)
+    for answers in pairs:
         ours, theirs = (by_cell[arm, answers.seed] for arm in ("random_ltd", "baseline"))
         expected = sign * fmean(value_of(ours, n) - value_of(theirs, n) for n in names)
         found = compare(answers, of.score, of.tasks).difference

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
 
-from eval.data.glue import load_labelled
+from eval.data.glue import Labelled, load_labelled
 from eval.paths import RESULTS
 
 
@@ -28,3 +29,12 @@ def counted(task: str, source: str, reported_split: str) -> dict[str, Any]:
             "reported": len(load_labelled(task, reported_split, source)),
         }
     )
+
+
+def plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def pairs(rows: Labelled) -> set[frozenset[str]]:
+    second = rows.second or rows.first
+    return {frozenset((plain(a), plain(b))) for a, b in zip(rows.first, second)}

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from eval.data.glue import Labelled, load_labelled
+from eval.data.glue import load_labelled
 from eval.data.glue_files import package_rows
-from tests.packages.glue_counts import counted, recorded_rows
-
-
-def plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.lower())
-
-
-def pairs(rows: Labelled) -> set[frozenset[str]]:
-    second = rows.second or rows.first
-    return {frozenset((plain(a), plain(b))) for a, b in zip(rows.first, second)}
+from tests.packages.glue_counts import counted, pairs, plain, recorded_rows
 
 
 @pytest.mark.parametrize("task", ["sst2", "snli"])

@@ -7,15 +7,14 @@ import pytest
 from eval.data.glue import load_labelled
 from eval.data.glue_files import released_rows
 from eval.paths import local_dir
-from tests.packages.glue_counts import counted, recorded_rows
-from tests.packages.test_packaged_glue import pairs, plain
+from tests.packages.glue_counts import counted, pairs, plain, recorded_rows
 
 
 @pytest.mark.parametrize("task", ["sst2", "cola", "mrpc", "stsb", "rte"])
 def test_the_rows_are_as_many_as_is_recorded(task: str) -> None:
-    for row in recorded_rows("local", task):
-        assert counted(task, "local", row["reported_split"]) == row
-        assert len(released_rows(task, "train", local_dir())) == row["training_rows"]
+    (row,) = recorded_rows("local", task)
+    assert counted(task, "local", row["reported_split"]) == row
+    assert len(released_rows(task, "train", local_dir())) == row["training_rows"]
 
 
 @pytest.mark.parametrize("task", ["sst2", "cola", "mrpc", "stsb", "rte"])

@@ -32,9 +32,10 @@ interval holds losses on both sides of the margin, or the baseline learned too l
 a claim compares two arms: the first is better (or *contradicted*: worse), or, of what *needs no
 care*, worse by less than the margin. Differences are means over seeds with 90 % intervals; positive
 speaks for the claim. All seeds are measured on the same rows: what other rows would change is not
-in these intervals, but on the suites' pages, where answers are right or wrong. Nothing is corrected
-for the number of comparisons. Hours are of one core at tier cpu, of a GPU at the larger tiers, over
-all runs compared. Models and data are far smaller than the paper's: a verdict is about a direction.
+in these intervals, but on the suites' pages, where the answers to rows were kept. *Seen* or *not
+seen*: a criterion of its own, said beside it. Nothing is corrected for the number of comparisons.
+Hours are of one core at tier cpu, of a GPU at the larger tiers, over all runs compared. Models and
+data are far smaller than the paper's: a verdict is about a direction.
 """
 
 

@@ -15,29 +15,29 @@ from eval.evidence.part import Part
 from eval.evidence.series import MEAN
 from eval.evidence.stats import ENOUGH_SEEDS, TREATMENT
 
-__all__ = ["POOR", "RECOVERY_SUITE", "recovered"]
+__all__ = ["RECOVERY_SUITE", "recovered"]
 
 RECOVERY_SUITE = "vit_finetune"
-POOR = 0.5
+_POOR = 0.5
 """Below this part of the accuracy at the end, the accuracy on the way is called poor."""
 
 
 def recovered(part: Part, store: Path) -> Finding:
     """Compare the last accuracy below `THRESHOLD` kept tokens with that at the end, seed by seed.
 
-    `seen`: the interval of their ratio over seeds lies below `POOR`; `not seen`: above it. Fewer
+    `seen`: the interval of their ratio over seeds lies below a half; `not seen`: above it. Fewer
     than five seeds are no evidence.
     """
     data = accuracy_data(part.suite, part.records, store)
-    runs = data[(data["arm"] == TREATMENT) & (data["seed"] != MEAN)].groupby("seed")
+    runs: Any = data[(data["arm"] == TREATMENT) & (data["seed"] != MEAN)].groupby("seed")
     found = interval([_share(run) for _, run in runs]) if len(runs) > 1 else None
     if found is None or found.n < ENOUGH_SEEDS:
         return Finding(outcome="no evidence", n=len(runs))
-    outcome = "seen" if found.high < POOR else "not seen" if found.low > POOR else "undecided"
+    outcome = "seen" if found.high < _POOR else "not seen" if found.low > _POOR else "undecided"
     said = (
         f"with under {percent(THRESHOLD)} of the tokens kept, {percent(found.mean)} "
-        f"[{percent(found.low)}, {percent(found.high)}] of the final accuracy; in the authors' run "
-        f"{percent(_published())}"
+        f"[{percent(found.low)}, {percent(found.high)}] of the final accuracy (mean and 90 % "
+        f"interval over seeds); in the authors' run {percent(_published())}"
     )
     return Finding(outcome=outcome, n=found.n, arms=(TREATMENT,), shown=said)
 

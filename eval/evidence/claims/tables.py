@@ -181,7 +181,8 @@ def _beside(part: Part) -> dict[str, str]:
     """Return what belongs beside a verdict: zero-shot scores, and what pretraining itself gave."""
     said = []
     if has_tasks(part.records) and len(common(part.records, TREATMENT, BASELINE)) > 2:
-        said.append(f"zero-shot, mean of tasks: {mean_of_tasks(part.suite, part.records)}")
+        mean = mean_of_tasks(part.suite, part.records)
+        said.append(f"zero-shot, bits per byte of the right answer, mean of tasks: {mean}")
     if itself := differences(part.suite, part.records, BASELINE, UNTRAINED):
         said.append(f"the baseline's pretraining itself: {written(itself)}")
     return {"beside": "; ".join(said)} if said else {}

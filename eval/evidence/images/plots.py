@@ -20,7 +20,7 @@ from eval.evidence.images.series import (
     cost_data,
     recovery_data,
 )
-from eval.evidence.lines import grouped, run_counts
+from eval.evidence.lines import draw_line, grouped, run_counts
 from eval.evidence.marks import draw_differences, draw_margin
 from eval.evidence.series import MEAN
 from eval.evidence.stats import BASELINE, TREATMENT
@@ -41,8 +41,8 @@ def plot_accuracy(suite: Suite, records: Sequence[Record], store: Path) -> Figur
     looks, means = arm_looks(data["arm"].unique()), data.loc[data["seed"] == MEAN, :]
     with canvas(rows=2, height=5.2, heights=(2.2, 1), sharex=True) as (figure, (above, below)):
         for (arm,), curve in grouped(means, "arm"):
-            _line(above, curve["step"], curve["accuracy"], looks[arm])
-            _line(below, curve["step"], curve["kept_frac"], looks[arm])
+            draw_line(above, curve["step"], curve["accuracy"], looks[arm], width=1.6)
+            draw_line(below, curve["step"], curve["kept_frac"], looks[arm], width=1.6)
         later = means["accuracy"][means["step"] > 0]
         above.set_ylim(min(later) - 0.02, max(later) + 0.02)
         above.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
@@ -96,12 +96,6 @@ def plot_cost(suite: Suite, records: Sequence[Record], store: Path) -> Figure:
         axes.set_xlabel("accuracy against the baseline (fraction); right is better")
         write_title(figure, suite, data, many="each seed (small), mean and 90 % Student-t interval")
     return figure
-
-
-def _line(axes: Axes, x: Any, y: Any, look: Arm) -> None:
-    (line,) = axes.plot(x, y, color=look.color, linewidth=1.6, zorder=3)
-    if look.dash:
-        line.set_dashes(look.dash)
 
 
 def _marked(axes: Axes, x: Any, y: Any, look: Arm) -> None:

@@ -34,9 +34,9 @@ EVIDENCE = (
 
 
 RULES = ("quality", "better", "as good", "recovery", "saving", "time", "none")
-"""The verdict over three arms; an arm better than another, or as good within the margin; how
-images are told while tokens are dropped; the saving of the paper's setting; the time of a step;
-nothing that could judge it."""
+"""The verdict over three arms; an arm better than another, or as good within the margin;
+accuracy on all tokens while most are dropped; the saving of the paper's setting; the time of a
+step; nothing that could judge it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -107,12 +107,12 @@ def _told(of: Compared) -> str:
 
 
 def _mcnemar(found: PairedRows) -> dict[str, Any]:
-    if found.only_one is None:
+    if found.right_alone is None:
         return {}
-    p = mcnemar(*found.only_one)
+    p = mcnemar(*found.right_alone)
     return {
-        "right in the first alone": found.only_one[0],
-        "right in the second alone": found.only_one[1],
+        "right in the first alone": found.right_alone[0],
+        "right in the second alone": found.right_alone[1],
         "McNemar p": f"{p:.3f}" if p >= 0.001 else "< 0.001",
     }
 

@@ -48,7 +48,7 @@ class PairedRows:
     second."""
 
     @property
-    def only_one(self) -> tuple[int, int] | None:
+    def right_alone(self) -> tuple[int, int] | None:
         """Return how many rows only the first, and only the second run has right."""
         if self.differences_N is None:
             return None
@@ -63,7 +63,7 @@ def compare(answers: PairedAnswers, score: Score, tasks: Sequence[str] = ()) -> 
     parts = list(_parts(answers, tasks))
     whole, drawn = [], []
     for number, (first, second) in enumerate(parts):
-        counts_RN, once_1N = _draws(len(first), number), np.ones((1, len(first)))
+        counts_RN, once_1N = _draws(len(first), number).astype(float), np.ones((1, len(first)))
         whole.append(score(first, once_1N) - score(second, once_1N))
         drawn.append(score(first, counts_RN) - score(second, counts_RN))
     drawn_R, num_rows = np.mean(drawn, axis=0), sum(len(first) for first, _ in parts)
@@ -133,9 +133,10 @@ def _parts(
         yield first.loc[first["task"] == task], second.loc[second["task"] == task]
 
 
-@lru_cache(maxsize=1)  # a suite's pairs have the same rows
+@lru_cache(maxsize=16)  # a suite's pairs have the same rows, or the same of each of its tasks
 def _draws(num_rows: int, number: int) -> np.ndarray:
     """Return how often each draw holds each row, the same at every call."""
     rng = stream("bootstrap over rows", number)
     rows_RN = rng.integers(num_rows, size=(_DRAWS, num_rows))
-    return np.array([np.bincount(row_N, minlength=num_rows) for row_N in rows_RN], float)
+    counts_RN = [np.bincount(row_N, minlength=num_rows) for row_N in rows_RN]
+    return np.array(counts_RN, np.uint16)

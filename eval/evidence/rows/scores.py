@@ -63,8 +63,9 @@ def _sides(answers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 def _ranks(values_N: np.ndarray, counts_RN: np.ndarray) -> np.ndarray:
     """Return each row's rank among the drawn rows; equal values share their mean rank."""
-    values_V, place_N = np.unique(values_N, return_inverse=True)
-    drawn_RV = counts_RN @ np.eye(len(values_V))[place_N]
+    _, place_N, size_V = np.unique(values_N, return_inverse=True, return_counts=True)
+    sorted_RN = counts_RN[:, np.argsort(values_N)]
+    drawn_RV = np.add.reduceat(sorted_RN, np.cumsum(size_V) - size_V, axis=1)
     rank_RV = drawn_RV.cumsum(axis=1) - (drawn_RV - 1) / 2
     return rank_RV.take(place_N, axis=1)
 
