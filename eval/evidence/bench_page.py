@@ -13,7 +13,7 @@ from eval.evidence.formatting import percent, to_markdown
 from eval.evidence.part import Part
 from eval.evidence.whole_runs import whole_runs_sentence
 
-__all__ = ["bench_headline", "bench_page", "bench_table", "noise_note", "step_table"]
+__all__ = ["arrived", "bench_headline", "bench_page", "bench_table", "noise_note", "step_table"]
 
 _NOISE = 0.05
 """A baseline whose second time strays further than this says nothing about a few percent."""
@@ -43,8 +43,20 @@ def bench_page(records: Sequence[BenchRecord]) -> str:
     lines = ["# Step times\n", _EXPLAINED]
     for record in records:
         lines += [f"## Tier {record.tier}: {_machine(record)}\n"]
-        lines += [to_markdown(step_table(record.timings)), _context(record)]
+        low, high = arrived(record)
+        lines += [to_markdown(step_table(record.timings))]
+        lines += [f"Of the layer tokens' saving {low:.2f} to {high:.2f} arrive in a whole step.\n"]
+        lines += [_context(record)]
     return "\n".join(lines)
+
+
+def arrived(record: BenchRecord) -> tuple[float, float]:
+    """Return the least and the most of the layer tokens' saving that a whole step saves in time."""
+    table = ratios(record.timings).query(f"arm == {DROPPING!r}")
+    found = [
+        (1 - row["step_ratio"]) / (1 - row["layer_token_ratio"]) for row in table.to_dict("records")
+    ]
+    return min(found), max(found)
 
 
 def bench_headline(records: Sequence[BenchRecord], parts: Sequence[Part] = ()) -> str:

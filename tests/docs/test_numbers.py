@@ -174,8 +174,6 @@ IN_DOCUMENTS: dict[str, Callable[[], str]] = {
     "1.44": lambda: f"{1 / math.log(2):.2f}",
     "0.1": lambda: str(suite("bert_pretrain", "cpu").arm("baseline_dropout").dropout),
     "90 %": confidence,
-    "4 M": lambda: caveat_million("gpt_pretrain"),
-    "1 M": lambda: caveat_million("bert_pretrain"),
     "4.4 M": lambda: caveat("gpt_pretrain", r"([\d.]+ M) parameters"),
     "1.35 M": lambda: caveat("bert_pretrain", r"([\d.]+ M) parameters"),
     "300 B": lambda: caveat("gpt_pretrain", r"trains on (\d+ B) tokens"),

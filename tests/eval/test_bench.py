@@ -191,6 +191,8 @@ def test_the_page_shows_measured_and_computed_ratios_and_the_machine(tmp_path: P
     assert re.search(r"\| baseline +\|", page)
     assert not re.search(r"\| baseline +\|", block)
     assert "| baseline again |" in page
+    shares = [(1 - row(k)["step_ratio"]) / (1 - row(k)["layer_token_ratio"]) for k in (8, 16)]
+    assert f"saving {min(shares):.2f} to {max(shares):.2f} arrive in a whole step" in page
     assert len(bench_table(records)) == 5
     assert "peak GiB" not in step_table(records[0].timings)
 

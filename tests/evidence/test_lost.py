@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import eval.record
+from eval import record as records
 from eval.evidence import report
 from eval.evidence.claims import tables
 from eval.evidence.lost import missing_lines
@@ -60,7 +60,7 @@ def lines(store: Path, summary: str = "summary") -> set[str]:
 
 @pytest.fixture(autouse=True)
 def each_record_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eval.record, "load_record", functools.cache(load_record))
+    monkeypatch.setattr(records, "load_record", functools.cache(load_record))
 
 
 @pytest.mark.parametrize("name", SUITES)

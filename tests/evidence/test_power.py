@@ -80,15 +80,18 @@ def test_a_power_that_no_number_of_seeds_has_is_refused(wanted: float):
         seeds_needed(0.02, 0.01, wanted)
 
 
-def test_the_page_tells_the_power_of_the_verdicts_own_interval():
+@pytest.mark.parametrize(("noise", "more"), [(0.03, True), (0.006, False)])
+def test_the_page_tells_the_power_of_the_verdicts_own_interval(noise: float, more: bool):
     suite = make_suite(margin=0.01)
-    records = make_records(suite, noise=0.006)
+    records = make_records(suite, noise=noise)
     found = judge(suite, records).quality_interval
     assert found is not None
     said = power_sentence(suite, records)
     assert f"standard deviation {found.sd:.4f}), 5 seeds find" in said
     assert f"in {100 * power(5, 0.01, found.sd):.0f} of 100 experiments" in said
-    assert f"for 90 of 100, {seeds_needed(0.01, found.sd)} seeds are needed" in said
+    needed = seeds_needed(0.01, found.sd)
+    assert (needed > 5) == more
+    assert (f"; for 90 of 100, about {needed} seeds are needed. " in said) == more
     assert said in suite_page([part_of(suite, records)], {"cpu": ""})
 
 

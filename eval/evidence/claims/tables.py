@@ -8,9 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from eval.bench.ratios import ratios
 from eval.bench.records import BenchRecord
-from eval.bench.step import DROPPING
+from eval.evidence.bench_page import arrived
 from eval.evidence.claims.findings import Finding, finding
 from eval.evidence.claims.recovery import RECOVERY_SUITE, recovered
 from eval.evidence.contrasts import CONTROL, STEP_LR, UNTRAINED, differences, unit_of, written
@@ -126,10 +125,9 @@ def _recomputed() -> Finding:
 
 
 def _timed(record: BenchRecord, parts: Sequence[Part]) -> Finding:
-    table = ratios(record.timings).query(f"arm == {DROPPING!r}")
-    arrived = (1 - table["step_ratio"]) / (1 - table["layer_token_ratio"])
+    low, high = arrived(record)
     shown = (
-        f"{arrived.min():.2f} to {arrived.max():.2f} of the layer tokens' saving arrive as time in "
+        f"{low:.2f} to {high:.2f} of the layer tokens' saving arrive as time in "
         f"single steps; the paper's ratio is {_PAPERS_RATIO:.2f}"
     )
     if in_runs := arrived_by_suite(parts, record.tier).values():
