@@ -57,7 +57,7 @@ def _in_short(readme: Path) -> str:
     """
     text = readme.read_text()
     said = text.split("\n\n", 2)[:2]
-    for part in (r"^In short:.*?(?=\n\n(?!- ))", r"^## How to read the tables\n.*?(?=\n## |\Z)"):
+    for part in (r"^In short.*?(?=\n\n(?!- ))", r"^## How to read the tables\n.*?(?=\n## |\Z)"):
         if found := re.search(part, text, re.MULTILINE | re.DOTALL):
             said.append(found.group(0))
     return re.sub(r"\[([^]]+)\]\((?!http)[^)]*\)", r"\1", "\n\n".join(said))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,7 +20,7 @@ A promise with [a source](https://example.org/paper) and [a place](#below).
 
 ## What is shown
 
-In short:
+In short, does it hold? Mostly:
 
 - it holds,
   in two lines
@@ -96,7 +97,7 @@ def test_the_figure_is_inside(folder: Path) -> None:
 
 def test_what_the_readme_says_in_short_comes_first(folder: Path) -> None:
     text = made(folder).text
-    assert "In short:" in text
+    assert "In short, does it hold?" in text
     assert "it holds,\nin two lines" in text
     assert "it does not" in text
     assert "meaning" in text
@@ -122,6 +123,9 @@ def test_the_committed_pages_make_one_file_with_every_figure(tmp_path: Path) -> 
     report = write_html_report(summary, ROOT / "README.md", tmp_path / "report.html")
     page = Read(report.read_text())
     assert set(page.ids) == {"in_short", *(path.stem for path in summary.glob("*.md"))}
+    answers = re.findall(r"^- \*\*(.+?)\*\*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(answers) > 4
+    assert all(answer in page.text for answer in answers)
     assert len(page.images) == len(list(summary.glob("*.svg")))
     assert all(image.startswith("data:image/svg+xml;base64,") for image in page.images)
     assert {link[1:] for link in page.links if link.startswith("#")} == set(page.ids)
