@@ -14,15 +14,13 @@ from matplotlib.figure import Figure
 from eval.evidence.arms import arm_looks
 from eval.evidence.canvas import canvas, write_legend, write_title
 from eval.evidence.lines import COUNTS, axis_unit, draw_line, grouped, run_counts
-from eval.evidence.paper.published import load_reported
+from eval.evidence.paper.published import AUTHORS_TIER, load_reported
 from eval.evidence.series import MEAN, curve_data
 from eval.record import Record
 from eval.spec import Suite
 
-__all__ = ["AUTHORS", "has_perplexity", "perplexity_data", "plot_perplexity"]
+__all__ = ["has_perplexity", "perplexity_data", "plot_perplexity"]
 
-AUTHORS = "the authors'"
-"""In the place of a tier."""
 _MEASUREMENT = "perplexity"
 _COLUMNS = ("tier", "model", "data", "arm", "n", "seed", "step", "layer_tokens", _MEASUREMENT)
 
@@ -57,7 +55,7 @@ def plot_perplexity(suite: Suite, records: Sequence[Record], store: Path) -> Fig
     The authors' numbers, of another model and text, are written, not drawn.
     """
     data: Any = perplexity_data(suite, records, store)
-    theirs, ours = data[data["tier"] == AUTHORS], data[data["tier"] != AUTHORS]
+    theirs, ours = data[data["tier"] == AUTHORS_TIER], data[data["tier"] != AUTHORS_TIER]
     looks = arm_looks(ours["arm"].unique())
     unit, size = axis_unit(ours["layer_tokens"], COUNTS)
     with canvas(columns=2) as (figure, (whole, end)):
@@ -78,7 +76,13 @@ def plot_perplexity(suite: Suite, records: Sequence[Record], store: Path) -> Fig
 
 def _published(suite: Suite) -> pd.DataFrame:
     rows = [
-        {"tier": AUTHORS, "model": r.model, "data": r.data, "arm": r.arm, _MEASUREMENT: r.value}
+        {
+            "tier": AUTHORS_TIER,
+            "model": r.model,
+            "data": r.data,
+            "arm": r.arm,
+            _MEASUREMENT: r.value,
+        }
         for r in load_reported()
         if r.suite == suite.name and r.measurement == _MEASUREMENT
     ]

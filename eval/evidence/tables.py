@@ -11,7 +11,7 @@ import pandas as pd
 from eval.evidence.arms import arm_looks
 from eval.evidence.formatting import to_markdown
 from eval.evidence.grid import common, finished, saves_itself, unfinished, value_of
-from eval.evidence.paper.published import Reported, load_reported
+from eval.evidence.paper.published import AUTHORS_TIER, Reported, load_reported
 from eval.evidence.stats import BASELINE, ENOUGH_SEEDS, interval, non_inferiority, paired
 from eval.record import Record
 from eval.spec import Suite
@@ -187,7 +187,7 @@ def _others(suite: Suite, done: Sequence[Record]) -> dict[str, float]:
 def _paper_row(row: Reported, baseline: float | None) -> dict[str, Any]:
     ours: dict[str, Any] = {
         "source": "published",
-        "tier": "the authors'",
+        "tier": AUTHORS_TIER,
         "model": row.model,
         "data": row.data,
         "arm": row.arm,

@@ -12,9 +12,9 @@ import pytest
 
 from eval.evidence.canvas import save
 from eval.evidence.drawn import draw
-from eval.evidence.paper.published import load_reported
+from eval.evidence.paper.published import AUTHORS_TIER, load_reported
 from eval.evidence.part import Part
-from eval.evidence.perplexity import AUTHORS, has_perplexity, perplexity_data, plot_perplexity
+from eval.evidence.perplexity import has_perplexity, perplexity_data, plot_perplexity
 from eval.evidence.series import MEAN, curve_data
 from eval.record import Record
 from eval.spec import Suite
@@ -57,7 +57,7 @@ def test_the_authors_numbers_are_the_published_rows_and_have_no_place_on_the_axi
     evidence: Evidence,
 ) -> None:
     data: Any = perplexity_data(*evidence)
-    theirs = data[data["tier"] == AUTHORS]
+    theirs = data[data["tier"] == AUTHORS_TIER]
     published = [r for r in load_reported() if r.measurement == "perplexity"]
     assert list(theirs["perplexity"]) == [r.value for r in published]
     assert theirs[["step", "layer_tokens", "seed", "n"]].isna().all(axis=None)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from eval.evidence.claims.findings import Finding
 from eval.evidence.formatting import percent
-from eval.evidence.images.series import THRESHOLD, accuracy_data, reference
+from eval.evidence.images.series import THRESHOLD, accuracy_data, authors_data
 from eval.evidence.intervals import interval
 from eval.evidence.part import Part
 from eval.evidence.series import MEAN
@@ -37,19 +37,13 @@ def recovered(part: Part, store: Path) -> Finding:
     said = (
         f"with under {percent(THRESHOLD)} of the tokens kept, {percent(found.mean)} "
         f"[{percent(found.low)}, {percent(found.high)}] of the final accuracy (mean and 90 % "
-        f"interval over seeds); in the authors' run {percent(_published())}"
+        f"interval over seeds); in the authors' run {percent(_share(authors_data()))}"
     )
     return Finding(outcome=outcome, n=found.n, arms=(TREATMENT,), shown=said)
 
 
 def _share(run: pd.DataFrame) -> float:
     """Return the last accuracy below the threshold over the last of all."""
-    run = run.sort_values("step")
+    run = run.sort_values("run")
     before: Any = run[run["kept_frac"] < THRESHOLD]
     return float(before["accuracy"].iloc[-1] / run["accuracy"].iloc[-1])
-
-
-def _published() -> float:
-    points = reference()
-    before = [p for p in points if int(p.kept) / int(p.full) < THRESHOLD]
-    return float(before[-1].accuracy) / float(points[-1].accuracy)

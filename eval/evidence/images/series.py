@@ -23,6 +23,7 @@ __all__ = [
     "THRESHOLD",
     "ReferencePoint",
     "accuracy_data",
+    "authors_data",
     "cost_data",
     "recovery_data",
     "reference",
@@ -79,19 +80,22 @@ def recovery_data(suite: Suite, records: Sequence[Record], store: Path) -> pd.Da
     """Return accuracy against the kept fraction: random-LTD's mean, and the authors' run."""
     ours: Any = accuracy_data(suite, records, store).query("seed == @MEAN")
     ours = ours[ours["arm"].isin([BASELINE, TREATMENT])]
-    theirs = pd.DataFrame(
-        [
-            {
-                "run": int(point.epoch) / int(point.epochs),
-                "kept_frac": int(point.kept) / int(point.full),
-                "accuracy": round(float(point.accuracy) / 100, 4),
-            }
-            for point in reference()
-        ]
-    ).assign(arm=AUTHORS, n=1)
     columns = ["arm", "n", "run", "kept_frac", "accuracy"]
-    found: Any = pd.concat([ours[columns], theirs[columns]], ignore_index=True)
+    found: Any = pd.concat([ours[columns], authors_data()[columns]], ignore_index=True)
     return found
+
+
+def authors_data() -> pd.DataFrame:
+    """Return the authors' run in the columns of ours."""
+    points = [
+        {
+            "run": int(point.epoch) / int(point.epochs),
+            "kept_frac": int(point.kept) / int(point.full),
+            "accuracy": round(float(point.accuracy) / 100, 4),
+        }
+        for point in reference()
+    ]
+    return pd.DataFrame(points).assign(arm=AUTHORS, n=1)
 
 
 def cost_data(suite: Suite, records: Sequence[Record], store: Path) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from eval.errors import UserError
 from eval.paths import RESULTS
 
 __all__ = [
+    "AUTHORS_TIER",
     "EVIDENCE",
     "RULES",
     "Cited",
@@ -22,6 +23,8 @@ __all__ = [
     "read_rows",
 ]
 
+AUTHORS_TIER = "the authors'"
+"""In the place of a tier, beside a published number."""
 EVIDENCE = (
     "the paper",
     "authors' documentation",

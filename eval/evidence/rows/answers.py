@@ -21,7 +21,7 @@ _ROW = ("task", "row", "doc_id", "label")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairedAnswers:
-    """The answers of a pair of runs; each row of one is the same question as in the other."""
+    """The answers of a pair of runs; each row of one is the row of that name in the other."""
 
     seed: int
     first: pd.DataFrame
