@@ -12,6 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell
+from traitlets.config import Config
 
 from eval.errors import UserError
 from eval.paths import NOTEBOOKS
@@ -20,6 +21,7 @@ from eval.suites import SUITES
 __all__ = ["all_notebooks", "execute", "execute_with_known", "parameter_names", "suites_shown"]
 
 _TIMEOUT_S = 24 * 3600
+_ENCRYPTED = Config(KernelManager={"transport_encryption": "auto"})  # a kernel warns without it
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -65,6 +67,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> Path:
         timeout=_TIMEOUT_S,
         startup_timeout=300,  # a busy machine takes its time to start a kernel
         kernel_name="python3",
+        config=_ENCRYPTED,
         resources={"metadata": {"path": str(source.parent)}},
     )
     try:

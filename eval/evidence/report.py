@@ -113,15 +113,21 @@ def yours(
     store: Path = OUT,
     committed: Path = RESULTS,
     to: Path = OUT / "report",
+    *,
+    find: Callable[[str, Tier], Suite] = find_suite,
 ) -> Report:
     """Write your own runs of the suites beside the committed ones, with figures of yours.
+
+    The suites may have lost arms that were not run; the committed runs answer the whole ones.
 
     Raises: UserError if no suite has a run of yours.
     """
     parts = [part_of(suite, load_records(store, suite.name), some_seeds=True) for suite in suites]
     known = {
-        (suite.name, suite.arms[0].tier): part_of(suite, load_records(committed, suite.name))
-        for suite in suites
+        (each.name, each.arms[0].tier): part_of(
+            find(each.name, each.arms[0].tier), load_records(committed, each.name)
+        )
+        for each in suites
     }
     require_records(parts, store)
     with tempfile.TemporaryDirectory() as folder:

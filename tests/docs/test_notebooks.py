@@ -62,8 +62,11 @@ def test_the_main_job_executes_a_notebook(source: Path, reproduced: Path) -> Non
 
 
 @pytest.mark.parametrize("source", ON_RECORDS, ids=lambda p: p.stem)
-def test_a_notebook_opens_on_the_committed_records(source: Path, tmp_path: Path) -> None:
+def test_a_notebook_opens_on_the_committed_records(
+    source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     check_outputs(execute(source, tmp_path, {}))
+    assert "WARNING" not in capfd.readouterr().err  # the kernel's own, in the user's terminal
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ def test_no_records_is_an_error_with_its_remedy(place: Place):
     with pytest.raises(UserError, match=r"run \./rltd reproduce first"):
         place.build()
     with pytest.raises(UserError, match=r"run \./rltd reproduce first"):
-        yours([make_suite()], place.store, place.store, place.summary)
+        yours([make_suite()], place.store, place.store, place.summary, find=find)
     assert place.readme.read_text() == README
 
 
@@ -219,7 +219,7 @@ def test_yours_stands_beside_the_committed(place: Place, tmp_path: Path):
     suite, mine = make_suite(), tmp_path / "mine"
     write_store(place.store, make_records(suite))
     write_store(mine, [r for r in make_records(suite) if r.seed == 1])
-    report = yours([suite], mine, place.store, mine / "report")
+    report = yours([suite], mine, place.store, mine / "report", find=find)
     page = (mine / "report" / "gpt_finetune.md").read_text()
     assert page.count("| identical |") == 3
     assert "three standard deviations" in page
@@ -229,12 +229,25 @@ def test_yours_stands_beside_the_committed(place: Place, tmp_path: Path):
     assert (mine / "report" / "gpt_finetune-cpu-curves.svg").exists()
 
 
+def test_the_committed_runs_are_judged_with_the_arms_that_yours_have_not(
+    place: Place, tmp_path: Path
+):
+    whole, mine = make_suite(), tmp_path / "mine"
+    part = whole.with_arms(["baseline", "random_ltd"])
+    write_store(place.store, make_records(whole))
+    write_store(mine, [r for r in make_records(whole) if r.experiment in part.arms])
+    yours([part], mine, place.store, mine / "report", find=find)
+    page = (mine / "report" / "gpt_finetune.md").read_text()
+    assert "The committed runs: Supported in direction at tier cpu, n = 5" in page
+    assert "the suite has no shortened_baseline" in page.partition("Yours alone:")[2]
+
+
 def test_a_seed_of_yours_that_is_not_declared_has_no_vote(place: Place, tmp_path: Path):
     suite, mine = make_suite(), tmp_path / "mine"
     experiment = suite.arm("baseline")
     seeds = (1, 99)
     write_store(mine, [make_record(experiment, seed, 1.0) for seed in seeds])
-    report = yours([suite], mine, place.store, mine / "report")
+    report = yours([suite], mine, place.store, mine / "report", find=find)
     assert "No evidence (tier cpu, n = 0" in (mine / "report" / "gpt_finetune.md").read_text()
     (line,) = report.left_out
     assert "a seed that the suite does not declare: baseline seed 99 (" in line
@@ -243,7 +256,7 @@ def test_a_seed_of_yours_that_is_not_declared_has_no_vote(place: Place, tmp_path
 def test_yours_works_before_anything_is_committed(place: Place, tmp_path: Path):
     suite = make_suite()
     write_store(place.store, [r for r in make_records(suite) if r.seed == 1])
-    yours([suite], place.store, tmp_path / "empty", tmp_path / "report")
+    yours([suite], place.store, tmp_path / "empty", tmp_path / "report", find=find)
     page = (tmp_path / "report" / "gpt_finetune.md").read_text()
     assert "There are none yet." in page
     assert page.count("cannot say") == 3 + 1  # three rows and the rule
