@@ -123,11 +123,10 @@ def yours(
     Raises: UserError if no suite has a run of yours.
     """
     parts = [part_of(suite, load_records(store, suite.name), some_seeds=True) for suite in suites]
+    whole = [find(suite.name, suite.arms[0].tier) for suite in suites]
     known = {
-        (each.name, each.arms[0].tier): part_of(
-            find(each.name, each.arms[0].tier), load_records(committed, each.name)
-        )
-        for each in suites
+        (suite.name, suite.arms[0].tier): part_of(suite, load_records(committed, suite.name))
+        for suite in whole
     }
     require_records(parts, store)
     with tempfile.TemporaryDirectory() as folder:
